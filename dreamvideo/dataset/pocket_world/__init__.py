@@ -1,0 +1,1 @@
+"""A procedural world of animals and objects that move through scenes, with exact masks and trajectories."""

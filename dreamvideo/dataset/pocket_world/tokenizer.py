@@ -1,0 +1,37 @@
+"""A word-level tokenizer over the words of the world, with CLIP's conventions (start, end, padding)."""
+
+import re
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+from dreamvideo.dataset.pocket_world.vocabulary import CLASSES, COLOURS, MOTIONS, PLACEHOLDER, SCENES
+
+CONTEXT_LENGTH = 16
+_PHRASES = (*CLASSES, *COLOURS, *SCENES.values(), *MOTIONS.values(), "a an is of moving", PLACEHOLDER)
+WORDS = tuple(sorted({word for phrase in _PHRASES for word in phrase.split()}))
+PAD, START, UNKNOWN = range(3)
+_IDS = {word: 3 + index for index, word in enumerate(WORDS)}
+END = 3 + len(WORDS)  # the highest id, which is where CLIP's text tower pools
+VOCABULARY_SIZE = END + 1
+PLACEHOLDER_ID = _IDS[PLACEHOLDER]
+
+
+def split(text: str) -> list[str]:
+    """The words of a text, lower-cased, punctuation dropped, the placeholder kept."""
+    return re.findall(r"[a-z]+|\*", text.lower())
+
+
+def unknown_words(text: str) -> list[str]:
+    """The words that the pocket base was never taught."""
+    return [word for word in split(text) if word not in _IDS]
+
+
+def tokenize(texts: Iterable[str]) -> Tensor:
+    """Token ids (B, N), N = CONTEXT_LENGTH; longer texts are cut, as CLIP's tokenizer does."""
+    rows = []
+    for text in texts:
+        ids = [_IDS.get(word, UNKNOWN) for word in split(text)][: CONTEXT_LENGTH - 2]
+        rows.append([START, *ids, END] + [PAD] * (CONTEXT_LENGTH - 2 - len(ids)))
+    return torch.tensor(rows, dtype=torch.long)

@@ -1,0 +1,44 @@
+"""The words of the world: what can be drawn, and how captions name it."""
+
+PETS = ("cat", "dog", "rabbit", "duck")
+OBJECTS = ("car", "boat", "robot", "teapot")
+CLASSES = PETS + OBJECTS
+
+COLOURS = {
+    "red": (0.85, 0.16, 0.14),
+    "orange": (0.96, 0.55, 0.12),
+    "yellow": (0.97, 0.86, 0.22),
+    "green": (0.20, 0.62, 0.25),
+    "blue": (0.18, 0.36, 0.86),
+    "purple": (0.55, 0.25, 0.70),
+    "pink": (0.98, 0.58, 0.72),
+    "white": (0.95, 0.95, 0.95),
+}
+
+# How the second colour is laid over the first. Captions never name it.
+MARKINGS = ("plain", "stripes", "spots", "lower_half", "band")
+
+SCENES = {
+    "beach": "on the beach",
+    "meadow": "in the meadow",
+    "snow": "in the snow",
+    "desert": "in the desert",
+    "night": "at night",
+    "room": "in the room",
+}
+
+# The motions that the base model learns, and the words for each.
+MOTIONS = {
+    "still": "standing still",
+    "right": "moving to the right",
+    "left": "moving to the left",
+    "jump": "jumping",
+    "rise": "rising",
+    "fall": "falling",
+    "approach": "coming closer",
+    "recede": "going away",
+    "swing": "swinging",
+    "circle": "circling",
+}
+
+PLACEHOLDER = "*"
