@@ -1,0 +1,1 @@
+"""Frozen video diffusion models that methods customise."""

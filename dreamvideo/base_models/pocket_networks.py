@@ -1,0 +1,119 @@
+"""The networks of the pocket profile: published architectures at a tiny size.
+
+Frames are 64 x 64 pixels, clips 8 frames at 8 fps, latents 4 x 16 x 16 a frame.
+"""
+
+import dreamvideo.torchvision_operators  # noqa: F401  isort: skip
+
+import open_clip
+import torch
+from diffusers import AutoencoderKL, DDIMScheduler, UNet3DConditionModel
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor, nn
+
+from dreamvideo.dataset.pocket_world.tokenizer import CONTEXT_LENGTH, VOCABULARY_SIZE
+
+FRAME_SIZE = 64
+NUM_FRAMES = 8
+LATENT_SIZE = 16
+TEXT_WIDTH = 128
+
+
+def build_unet() -> UNet3DConditionModel:
+    """The denoiser."""
+    return UNet3DConditionModel(
+        sample_size=LATENT_SIZE,
+        block_out_channels=(32, 64, 96),
+        down_block_types=("DownBlock3D", "CrossAttnDownBlock3D", "CrossAttnDownBlock3D"),
+        up_block_types=("CrossAttnUpBlock3D", "CrossAttnUpBlock3D", "UpBlock3D"),
+        layers_per_block=1,
+        norm_num_groups=4,
+        attention_head_dim=8,
+        cross_attention_dim=TEXT_WIDTH,
+    )
+
+
+def build_vae() -> AutoencoderKL:
+    """The latent autoencoder, four times smaller a side."""
+    return AutoencoderKL(
+        block_out_channels=(16, 32, 64),
+        down_block_types=("DownEncoderBlock2D",) * 3,
+        up_block_types=("UpDecoderBlock2D",) * 3,
+        layers_per_block=1,
+        latent_channels=4,
+        norm_num_groups=4,
+        sample_size=FRAME_SIZE,
+        scaling_factor=1.0,
+        # Convolutions alone, so that it can learn from crops.
+        mid_block_add_attention=False,
+    )
+
+
+def build_clip() -> open_clip.CLIP:
+    """A small CLIP; one for the base, one more for the metrics."""
+    return open_clip.CLIP(
+        embed_dim=TEXT_WIDTH,
+        vision_cfg={"image_size": FRAME_SIZE, "patch_size": 8, "width": 128, "head_width": 32, "layers": 3},
+        text_cfg={
+            "context_length": CONTEXT_LENGTH,
+            "vocab_size": VOCABULARY_SIZE,
+            "width": TEXT_WIDTH,
+            "heads": 4,
+            "layers": 2,
+        },
+    )
+
+
+class TextTower(nn.Module):
+    """The text half of a CLIP, giving one embedding per token for cross-attention."""
+
+    def __init__(self, clip: open_clip.CLIP) -> None:
+        super().__init__()
+        self.token_embedding = clip.token_embedding
+        self.positional_embedding = clip.positional_embedding
+        self.transformer = clip.transformer
+        self.ln_final = clip.ln_final
+        self.register_buffer("attn_mask", clip.attn_mask, persistent=False)
+
+    def forward(self, ids: Tensor, replaced: Tensor | None = None, replacement: Tensor | None = None) -> Tensor:
+        """Embed token ids.
+
+        Args:
+            ids: token ids (B, N).
+            replaced: where a learnt embedding takes the place of the token's own, booleans (B, N).
+            replacement: that embedding (D,).
+
+        Returns:
+            Token embeddings (B, N, D).
+        """
+        embedded = self.token_embedding(ids)
+        if replaced is not None:
+            embedded = torch.where(replaced[..., None], replacement, embedded)
+        return self.ln_final(self.transformer(embedded + self.positional_embedding, attn_mask=self.attn_mask))
+
+
+def build_text_tower() -> TextTower:
+    """The base model's text encoder."""
+    return TextTower(build_clip())
+
+
+def build_dino() -> VisionTransformer:
+    """A small vision transformer to be trained by self-distillation; its output is the CLS token (B, 96)."""
+    return VisionTransformer(
+        img_size=FRAME_SIZE, patch_size=8, embed_dim=96, depth=4, num_heads=3, num_classes=0, global_pool="token"
+    )
+
+
+def build_scheduler() -> DDIMScheduler:
+    """v-prediction with zero terminal signal and trailing timesteps."""
+    return DDIMScheduler(
+        num_train_timesteps=1000,
+        beta_start=0.00085,
+        beta_end=0.0120,
+        beta_schedule="scaled_linear",
+        prediction_type="v_prediction",
+        rescale_betas_zero_snr=True,
+        timestep_spacing="trailing",
+        clip_sample=False,
+        set_alpha_to_one=True,
+    )

@@ -1,0 +1,1 @@
+"""Train the pocket profile's models from the procedural world alone."""

@@ -1,0 +1,139 @@
+"""Losses that train the encoders: the VAE, the CLIPs, the DINO and the oracle."""
+
+from collections.abc import Callable
+
+import torch
+from diffusers import AutoencoderKL
+from open_clip import CLIP
+from torch import Tensor, nn
+from torch.nn import functional
+
+from dreamvideo.dataset.pocket_world.oracle import READ_OUTS, Oracle
+from dreamvideo.pretraining.bank import LABELS, Bank, to_signal
+
+Loss = Callable[[int, torch.Generator], Tensor]
+
+
+def random_clips(bank: Bank, count: int, generator: torch.Generator) -> Tensor:
+    """Indices (count,) of random clips, on the bank's device."""
+    return torch.randint(len(bank), (count,), generator=generator).to(bank.pixels.device)
+
+
+def random_frames(bank: Bank, clips: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """One random frame of each clip: images (B, 3, S, S) in [-1, 1] and its index (B,)."""
+    frames = torch.randint(bank.pixels.shape[1], (len(clips),), generator=generator).to(clips.device)
+    return to_signal(bank.pixels[clips, frames]), frames
+
+
+def vae_loss(vae: AutoencoderKL, bank: Bank, batch: int) -> Loss:
+    """Reconstruction, the foreground counted twice, with a faint pull to the normal distribution.
+
+    A crop of a quarter frame costs a quarter, so most steps see crops; every fourth sees as many pixels in whole frames.
+    """
+
+    def loss_of(step: int, generator: torch.Generator) -> Tensor:
+        whole = step % 4 == 3
+        clips = random_clips(bank, batch // 4 if whole else batch, generator)
+        images, frames = random_frames(bank, clips, generator)
+        weight = 1 + bank.masks[clips, frames].float() / 255
+        if not whole:
+            images, weight = _crop(torch.cat((images, weight), 1), generator).split((3, 1), 1)
+        images = images.contiguous(memory_format=torch.channels_last)
+        posterior = vae.encode(images).latent_dist
+        noise = torch.randn(posterior.mean.shape, generator=generator).to(images.device)
+        error = vae.decode(posterior.mean + posterior.std * noise).sample - images
+        return (weight * (error.abs() + 2 * error.square())).mean() + 1e-6 * posterior.kl().mean()
+
+    return loss_of
+
+
+def _crop(images: Tensor, generator: torch.Generator) -> Tensor:
+    """One window of half the side for the whole batch, on the grid of the latents: (B, C, S, S) -> (B, C, S/2, S/2)."""
+    side = images.shape[-1] // 2
+    top, left = (4 * torch.randint(side // 4 + 1, (2,), generator=generator)).tolist()
+    return images[..., top : top + side, left : left + side]
+
+
+def clip_loss(clip: CLIP, bank: Bank, batch: int) -> Loss:
+    """The symmetric contrastive loss over random frames and their captions; equal captions all count as right."""
+
+    def loss_of(step: int, generator: torch.Generator) -> Tensor:
+        clips = random_clips(bank, batch, generator)
+        images, _ = random_frames(bank, clips, generator)
+        variants = torch.randint(bank.image_tokens.shape[1], (batch,), generator=generator).to(clips.device)
+        moving = (torch.rand(batch, generator=generator) < 0.3).to(clips.device)
+        tokens = torch.where(moving[:, None], bank.clip_tokens[clips, variants], bank.image_tokens[clips, variants])
+        image = clip.encode_image(images, normalize=True)
+        text = clip.encode_text(tokens, normalize=True)
+        logits = clip.logit_scale.exp().clamp_max(100) * image @ text.T
+        same = (tokens[:, None] == tokens[None]).all(-1).float()
+        target = same / same.sum(1, keepdim=True)
+        return (functional.cross_entropy(logits, target) + functional.cross_entropy(logits.T, target)) / 2
+
+    return loss_of
+
+
+class DinoTraining(nn.Module):
+    """A student and its teacher, which follows it as a moving average, each a backbone with a projection head."""
+
+    def __init__(self, backbone: nn.Module, teacher: nn.Module, prototypes: int = 512) -> None:
+        super().__init__()
+        self.student = nn.Sequential(backbone, _projection(prototypes))
+        self.teacher = nn.Sequential(teacher, _projection(prototypes)).requires_grad_(False)
+        self.teacher.load_state_dict(self.student.state_dict())
+        self.register_buffer("centre", torch.zeros(prototypes))
+
+    @torch.no_grad()
+    def follow(self, momentum: float) -> None:
+        """Move the teacher towards the student."""
+        teacher, student = list(self.teacher.parameters()), list(self.student.parameters())
+        torch._foreach_lerp_(teacher, student, 1 - momentum)
+
+
+def _projection(prototypes: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(96, 256), nn.GELU(), nn.Linear(256, 64), _Normalise(), nn.Linear(64, prototypes, bias=False))
+
+
+class _Normalise(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.normalize(x, dim=-1)
+
+
+def dino_loss(dino: DinoTraining, bank: Bank, batch: int) -> Loss:
+    """Self-distillation (Caron et al. 2021) between two views of one identity: other scene, other motion, no labels."""
+
+    def loss_of(step: int, generator: torch.Generator) -> Tensor:
+        dino.follow(min(0.996, (step + 1) / (step + 10)))
+        pairs = torch.randint(len(bank) // 2, (batch,), generator=generator).to(bank.pixels.device) * 2
+        views = [random_frames(bank, pairs + second, generator)[0] for second in (0, 1)]
+        with torch.no_grad():
+            taught = [dino.teacher(view) for view in views]
+            targets = [((t - dino.centre) / 0.05).softmax(-1) for t in taught]
+            dino.centre.lerp_(torch.cat(taught).mean(0), 0.05)
+        learnt = [(dino.student(view) / 0.1).log_softmax(-1) for view in views]
+        return -((targets[0] * learnt[1]).sum(-1).mean() + (targets[1] * learnt[0]).sum(-1).mean()) / 2
+
+    return loss_of
+
+
+def oracle_loss(oracle: Oracle, bank: Bank, batch: int) -> Loss:
+    """Read-outs of clips, half of them blurred and noised a little, as a decoder's frames are."""
+
+    def loss_of(step: int, generator: torch.Generator) -> Tensor:
+        clips = random_clips(bank, batch, generator)
+        signal = to_signal(bank.pixels[clips])
+        flat = signal.flatten(0, 1)
+        blurred = functional.interpolate(functional.avg_pool2d(flat, 2), scale_factor=2, mode="bilinear")
+        strength = (torch.rand(batch, generator=generator) * 0.8).to(signal.device)[:, None, None, None, None]
+        signal = signal.lerp(blurred.view_as(signal), strength)
+        noise = torch.randn(signal.shape, generator=generator).to(signal.device)
+        read = oracle(signal + 0.15 * strength * noise)
+        frames = signal.shape[1]
+        labels = dict(zip(LABELS, bank.labels[clips].T, strict=True))
+        loss = functional.cross_entropy(read["motion"], labels["motion"])
+        for name in READ_OUTS:
+            loss = loss + functional.cross_entropy(read[name].flatten(0, 1), labels[name].repeat_interleave(frames))
+        masks = functional.avg_pool2d(bank.masks[clips].flatten(0, 1).float() / 255, 4)
+        return loss + 5 * functional.binary_cross_entropy_with_logits(read["foreground"].flatten(0, 1), masks[:, 0])
+
+    return loss_of

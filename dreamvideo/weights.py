@@ -1,0 +1,72 @@
+"""Weights on disk: safetensors with a schema in the header, and nothing that unpickles."""
+
+import json
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from dreamvideo.errors import InputError
+from dreamvideo.files import replacing
+
+
+def save_weights(path: Path, tensors: dict[str, Tensor], schema: dict) -> None:
+    """Write tensors and their schema (any JSON values) to one file, whole or not at all."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    with replacing(path) as temporary:
+        save_file(tensors, temporary, metadata={"schema": json.dumps(schema, sort_keys=True)})
+
+
+def read_weights(path: Path, **expected: object) -> tuple[dict[str, Tensor], dict]:
+    """Read tensors and their schema.
+
+    Args:
+        path: a file that :func:`save_weights` wrote.
+        expected: schema fields that must have these values.
+
+    Raises:
+        InputError: the file is absent, truncated, not of this format, or its schema differs from ``expected``.
+    """
+    if not path.exists():
+        raise InputError(f"{path}: no such weight file; run `dreamvideo data pull` to fetch the weights")
+    try:
+        with safe_open(path, framework="pt") as file:
+            schema = json.loads((file.metadata() or {}).get("schema", "{}"))
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    except (SafetensorError, OSError) as error:
+        raise InputError(
+            f"{path}: not a whole safetensors file ({error}); delete it and run `dreamvideo data pull` to fetch it again"
+        ) from error
+    for field, value in expected.items():
+        if schema.get(field) != value:
+            raise InputError(
+                f"{path}: its {field} is {schema.get(field)!r}, but {value!r} is needed; "
+                "train it again or point to the file that belongs to this base model"
+            )
+    return tensors, schema
+
+
+def load_into(module: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
+    """Copy tensors into a module whose names and shapes must match, in the module's own precision.
+
+    Raises:
+        InputError: a tensor is missing, left over or of another shape.
+    """
+    own = module.state_dict()
+    wrong = sorted(own.keys() ^ tensors.keys()) or sorted(n for n in own if own[n].shape != tensors[n].shape)
+    if wrong:
+        raise InputError(
+            f"{path}: weight {wrong[0]!r} does not fit {type(module).__name__} "
+            f"({len(wrong)} such); use weights made for this configuration"
+        )
+    module.load_state_dict({name: tensor.to(own[name].dtype) for name, tensor in tensors.items()})
+
+
+def half(module: nn.Module) -> dict[str, Tensor]:
+    """A module's state in float16, as it is shipped; integer buffers stay as they are."""
+    return {
+        name: tensor.to(torch.float16) if tensor.is_floating_point() else tensor
+        for name, tensor in module.state_dict().items()
+    }
