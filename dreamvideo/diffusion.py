@@ -3,9 +3,15 @@
 Shapes: B batch, C latent channels, F frames, H W latent size.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import torch
-from diffusers import DDIMScheduler
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from diffusers import DDIMScheduler
 
 
 def make_noise(shape: tuple[int, ...], generator: torch.Generator, offset: float) -> Tensor:

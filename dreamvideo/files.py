@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from dreamvideo.errors import InputError
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
@@ -36,3 +38,15 @@ def content_key(content: object) -> str:
 def seed_from(key: str, purpose: str) -> int:
     """A 63-bit random seed that depends on a content key and a purpose alone, never on order or worker."""
     return int.from_bytes(hashlib.sha256(f"{purpose}:{key}".encode()).digest()[:8]) >> 1
+
+
+def weights_key(folder: Path) -> str:
+    """Hash of the weight files in a folder, read without loading any.
+
+    Raises:
+        InputError: the folder is absent or empty.
+    """
+    files = sorted(folder.glob("**/*.safetensors"))
+    if not files:
+        raise InputError(f"{folder}: no weights there; run `dreamvideo data pull` to fetch them")
+    return content_key({str(path.relative_to(folder)): sha256_file(path) for path in files})

@@ -48,6 +48,12 @@ def read_weights(path: Path, **expected: object) -> tuple[dict[str, Tensor], dic
     return tensors, schema
 
 
+def read_schema(path: Path) -> dict:
+    """The schema alone, without the tensors; empty where a file has none."""
+    with safe_open(path, framework="pt") as file:
+        return json.loads((file.metadata() or {}).get("schema", "{}"))
+
+
 def load_into(module: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
     """Copy tensors into a module whose names and shapes must match, in the module's own precision.
 

@@ -3,8 +3,6 @@
 Frames are 64 x 64 pixels, clips 8 frames at 8 fps, latents 4 x 16 x 16 a frame.
 """
 
-import dreamvideo.torchvision_operators  # noqa: F401  isort: skip
-
 import open_clip
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet3DConditionModel
@@ -20,8 +18,8 @@ TEXT_WIDTH = 128
 
 
 def build_unet() -> UNet3DConditionModel:
-    """The denoiser."""
-    return UNet3DConditionModel(
+    """The denoiser. At this size dropout in its temporal convolutions only costs."""
+    unet = UNet3DConditionModel(
         sample_size=LATENT_SIZE,
         block_out_channels=(32, 64, 96),
         down_block_types=("DownBlock3D", "CrossAttnDownBlock3D", "CrossAttnDownBlock3D"),
@@ -31,6 +29,9 @@ def build_unet() -> UNet3DConditionModel:
         attention_head_dim=8,
         cross_attention_dim=TEXT_WIDTH,
     )
+    for dropout in (module for module in unet.modules() if isinstance(module, nn.Dropout)):
+        dropout.p = 0.0
+    return unet
 
 
 def build_vae() -> AutoencoderKL:

@@ -116,7 +116,9 @@ def train_clips(shop: Workshop, schedule: Schedule, report: Report) -> None:
 def _denoiser(shop: Workshop) -> denoiser.Denoiser:
     """A UNet that starts as an image model, and the text tower of the base's CLIP."""
     torch.manual_seed(shop.seed + 5)
-    unet = networks.build_unet().to(memory_format=torch.channels_last)
-    denoiser.freeze_start(unet)
+    unet = networks.build_unet()
+    denoiser.start_as_image_model(unet)
+    for convolution in (m for m in unet.modules() if isinstance(m, nn.Conv2d)):
+        convolution.to(memory_format=torch.channels_last)
     clip = shop.load("clip", networks.build_clip())
     return denoiser.Denoiser(unet, networks.TextTower(clip)).to(shop.device).train()

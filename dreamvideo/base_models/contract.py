@@ -1,0 +1,73 @@
+"""What a frozen video diffusion model offers to methods.
+
+Shapes: B batch, F frames, S pixels a side, C latent channels, H W latent size, N tokens, D text width, C' width of the
+appearance embedding.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from dreamvideo.registry import Registry
+
+if TYPE_CHECKING:  # diffusers takes seconds to import, and planning needs none of it
+    from diffusers import DDIMScheduler, UNet3DConditionModel
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What decides the size of adapters; the UNet lives on the meta device, without weights."""
+
+    unet: UNet3DConditionModel
+    text_width: int  # D
+    appearance_width: int  # C'
+
+
+class VideoDiffusionModel(ABC):
+    """A text-to-video base model; all its weights are frozen."""
+
+    unet: UNet3DConditionModel
+    scheduler: DDIMScheduler
+    frame_size: int  # S
+    num_frames: int  # F
+    latent_shape: tuple[int, int, int]  # (C, H, W)
+    appearance_width: int  # C'
+    offset_noise: float
+    key: str  # hash of the weights
+
+    @classmethod
+    @abstractmethod
+    def architecture(cls) -> Architecture:
+        """The model without its weights."""
+
+    @abstractmethod
+    def encode_text(self, prompts: list[str], placeholder: Tensor | None = None) -> Tensor:
+        """Token embeddings (B, N, D); ``placeholder`` (D,) stands for every ``*`` and keeps its gradient."""
+
+    @abstractmethod
+    def unknown_words(self, prompt: str) -> list[str]:
+        """The words of a prompt that mean nothing to the model."""
+
+    @abstractmethod
+    def word_embedding(self, word: str) -> Tensor:
+        """The embedding (D,) of a word, from which a textual inversion starts."""
+
+    @abstractmethod
+    def encode_appearance(self, images: Tensor) -> Tensor:
+        """Image embeddings (B, C') of images (B, 3, S, S) in [-1, 1]."""
+
+    @abstractmethod
+    def encode_frames(self, frames: Tensor) -> Tensor:
+        """Latents (B, C, F, H, W) of clips (B, F, 3, S, S) in [-1, 1]."""
+
+    @abstractmethod
+    def decode_latents(self, latents: Tensor) -> Tensor:
+        """Clips (B, F, 3, S, S) in [-1, 1] of latents (B, C, F, H, W)."""
+
+
+# Each is built from a profile's BaseModelParams.
+base_models: Registry[type[VideoDiffusionModel]] = Registry("base model")

@@ -1,0 +1,78 @@
+"""The pocket base model: trained by this project from its procedural world, small enough for two CPU cores."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from dreamvideo.base_models import pocket_networks as networks
+from dreamvideo.base_models.contract import Architecture, VideoDiffusionModel, base_models
+from dreamvideo.dataset.pocket_world.tokenizer import PLACEHOLDER_ID, tokenize, unknown_words
+from dreamvideo.files import weights_key
+from dreamvideo.params import BaseModelParams
+from dreamvideo.weights import load_into, read_weights
+
+
+def load_component(folder: Path, component: str, module: nn.Module) -> nn.Module:
+    """One of the pocket networks, with its weights, frozen."""
+    path = folder / f"{component}.safetensors"
+    tensors, _ = read_weights(path, component=component)
+    load_into(module, tensors, path)
+    return module.eval().requires_grad_(False)
+
+
+@base_models.register("pocket")
+class PocketModel(VideoDiffusionModel):
+    """A UNet3DConditionModel over 4 x 16 x 16 latents of 64 x 64 frames, eight frames at 8 fps."""
+
+    frame_size = networks.FRAME_SIZE
+    num_frames = networks.NUM_FRAMES
+    latent_shape = (4, networks.LATENT_SIZE, networks.LATENT_SIZE)
+    appearance_width = networks.TEXT_WIDTH
+
+    def __init__(self, params: BaseModelParams) -> None:
+        folder = params.weights
+        self.key = weights_key(folder)
+        self.offset_noise = params.offset_noise
+        self.unet = load_component(folder, "unet", networks.build_unet())
+        self.vae = load_component(folder, "vae", networks.build_vae())
+        self.text = load_component(folder, "text", networks.build_text_tower())
+        self.clip = load_component(folder, "clip", networks.build_clip())
+        self.scheduler = networks.build_scheduler()
+
+    @classmethod
+    def architecture(cls) -> Architecture:
+        """The model without its weights."""
+        with torch.device("meta"):
+            return Architecture(networks.build_unet(), networks.TEXT_WIDTH, cls.appearance_width)
+
+    def encode_text(self, prompts: list[str], placeholder: Tensor | None = None) -> Tensor:
+        """Token embeddings (B, N, D)."""
+        ids = tokenize(prompts)
+        return self.text(ids, ids == PLACEHOLDER_ID, placeholder) if placeholder is not None else self.text(ids)
+
+    def unknown_words(self, prompt: str) -> list[str]:
+        """Words outside the procedural world."""
+        return unknown_words(prompt)
+
+    def word_embedding(self, word: str) -> Tensor:
+        """The embedding (D,) of the first word of ``word``."""
+        return self.text.token_embedding(tokenize([word])[0, 1]).clone()
+
+    @torch.no_grad()
+    def encode_appearance(self, images: Tensor) -> Tensor:
+        """Image embeddings (B, C')."""
+        return self.clip.encode_image(images)
+
+    @torch.no_grad()
+    def encode_frames(self, frames: Tensor) -> Tensor:
+        """Latents (B, C, F, H, W)."""
+        latents = self.vae.encode(frames.flatten(0, 1)).latent_dist.mean
+        return latents.unflatten(0, frames.shape[:2]).transpose(1, 2)
+
+    @torch.no_grad()
+    def decode_latents(self, latents: Tensor) -> Tensor:
+        """Clips (B, F, 3, S, S)."""
+        batch, _, frames = latents.shape[:3]
+        decoded = self.vae.decode(latents.transpose(1, 2).flatten(0, 1)).sample
+        return decoded.clamp(-1, 1).unflatten(0, (batch, frames))

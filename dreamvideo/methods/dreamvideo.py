@@ -1,0 +1,205 @@
+"""DreamVideo (Wei et al. 2023): a textual identity and an identity adapter for a subject, a motion adapter with
+appearance guidance for a motion, both on the frozen base model.
+
+Shapes: B batch, n images, F frames, S pixels a side, H W latent size.
+"""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import cache
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.nn import functional
+
+from dreamvideo.adapters import Placement, identity_adapter, motion_adapter
+from dreamvideo.base_models.contract import Architecture, VideoDiffusionModel
+from dreamvideo.dataset.clips import sample_window
+from dreamvideo.methods.contract import Encode, Method, MotionData, OnStage, SubjectData, Trained, methods
+from dreamvideo.params import Section, StageParams
+from dreamvideo.textual_inversion import CAPTION, TextualIdentity
+from dreamvideo.train import denoising_loss, optimise, seeded
+
+_SUBJECT, _IDENTITY = "textual_inversion.", "identity_adapter."
+
+
+class MotionStage(StageParams):
+    """The motion adapter's training."""
+
+    caption_dropout: float = Field(ge=0, le=1)
+    appearance_dropout: float = Field(ge=0, le=1)
+
+
+class Options(Section):
+    """Everything that DreamVideo lets you choose."""
+
+    bottleneck: float = Field(gt=0, le=1)
+    placement: Placement
+    textual_inversion: StageParams
+    identity_adapter: StageParams
+    motion_adapter: MotionStage
+    appearance_strength: float
+    unconditional_appearance_strength: float
+
+
+@methods.register("dreamvideo")
+class DreamVideo(Method):
+    """Sec. 3.2 of the paper."""
+
+    name = "dreamvideo"
+    revision = 1
+    Options = Options
+    options: Options
+
+    def subject_recipe(self) -> dict:
+        """Bottleneck, placement and the two stages of subject learning."""
+        return self.options.model_dump(include={"bottleneck", "placement", "textual_inversion", "identity_adapter"})
+
+    def motion_recipe(self) -> dict:
+        """Bottleneck, placement and the stage of motion learning."""
+        return self.options.model_dump(include={"bottleneck", "placement", "motion_adapter"})
+
+    def composition_recipe(self) -> dict:
+        """How strongly the appearance guides."""
+        return self.options.model_dump(include={"appearance_strength", "unconditional_appearance_strength"})
+
+    def trainable_parameters(self, base: Architecture) -> dict[str, int]:
+        """One embedding, the identity adapter, the motion adapter."""
+        options = self.options
+        with torch.device("meta"):
+            identity = identity_adapter(base.unet, options.bottleneck, options.placement)
+            motion = motion_adapter(base.unet, options.bottleneck, options.placement, base.appearance_width)
+        return {
+            "textual_inversion": base.text_width,
+            "identity_adapter": sum(p.numel() for p in identity.parameters()),
+            "motion_adapter": sum(p.numel() for p in motion.parameters()),
+        }
+
+    def train_subject(
+        self, base: VideoDiffusionModel, data: SubjectData, generator: torch.Generator, on_stage: OnStage
+    ) -> Trained:
+        """First the textual identity, then, with that frozen, the identity adapter; single frames, under the masks."""
+        latents = base.encode_frames(data.images[:, None])
+        weights = None
+        if data.masks is not None:
+            # (n, 1, 1, H, W): binary at latent resolution.
+            weights = functional.interpolate(data.masks, latents.shape[-2:], mode="nearest-exact")[:, :, None]
+        identity = TextualIdentity.from_class_word(base, data.class_word)
+
+        def loss_with(text: Tensor, batch: int) -> Tensor:
+            chosen = torch.randint(len(latents), (batch,), generator=generator)
+            weight = weights[chosen] if weights is not None else None
+            return denoising_loss(base, latents[chosen], text.expand(batch, -1, -1), generator, weight)
+
+        base.unet.train()
+        stage = self.options.textual_inversion
+        losses = {
+            "textual_inversion": optimise(
+                identity.parameters(),
+                lambda: loss_with(identity.encode(base, [CAPTION]), stage.batch_size),
+                stage.steps,
+                stage.learning_rate,
+                lambda step, loss: on_stage("textual inversion", step, stage.steps, loss),
+            )
+        }
+        second = self.options.identity_adapter
+        text = identity.encode(base, [CAPTION]).detach()
+        with seeded(generator):
+            adapter = identity_adapter(base.unet, self.options.bottleneck, self.options.placement)
+        with adapter.inject(base.unet):
+            losses["identity_adapter"] = optimise(
+                adapter.parameters(),
+                lambda: loss_with(text, second.batch_size),
+                second.steps,
+                second.learning_rate,
+                lambda step, loss: on_stage("identity adapter", step, second.steps, loss),
+            )
+        tensors = {_SUBJECT + name: value for name, value in identity.state_dict().items()}
+        tensors |= {_IDENTITY + name: value for name, value in adapter.state_dict().items()}
+        return Trained(tensors, losses)
+
+    def train_motion(
+        self, base: VideoDiffusionModel, data: MotionData, generator: torch.Generator, on_stage: OnStage
+    ) -> Trained:
+        """The motion adapter, guided by the appearance of a random frame so that it learns the motion alone."""
+        stage = self.options.motion_adapter
+        captions = base.encode_text(data.captions)
+        empty = base.encode_text([""])[0]
+        batch = stage.batch_size if len(data.clips) > 1 else 1
+
+        @cache
+        def appearance_of(clip: int) -> Tensor:
+            return base.encode_appearance(data.clips[clip])
+
+        def draw(clip: int) -> tuple[Tensor, Tensor, Tensor]:
+            window = sample_window(data.clips[clip], data.fps[clip], data.num_frames, data.target_fps, generator)
+            seen = appearance_of(clip)
+            appearance = seen[_below(len(seen), generator)]
+            dropped_caption, dropped_appearance = torch.rand(2, generator=generator).tolist()
+            text = empty if dropped_caption < stage.caption_dropout else captions[clip]
+            if dropped_appearance < stage.appearance_dropout:
+                appearance = torch.zeros_like(appearance)
+            return window, text, appearance
+
+        with seeded(generator):
+            adapter = motion_adapter(base.unet, self.options.bottleneck, self.options.placement, base.appearance_width)
+
+        def loss_of_step() -> Tensor:
+            chosen = torch.randperm(len(data.clips), generator=generator)[:batch].tolist()
+            windows, texts, appearances = zip(*(draw(clip) for clip in chosen), strict=True)
+            adapter.guide(torch.stack(appearances))
+            latents = base.encode_frames(torch.stack(windows))
+            return denoising_loss(base, latents, torch.stack(texts), generator)
+
+        base.unet.train()
+        with adapter.inject(base.unet):
+            losses = optimise(
+                adapter.parameters(),
+                loss_of_step,
+                stage.steps,
+                stage.learning_rate,
+                lambda step, loss: on_stage("motion adapter", step, stage.steps, loss),
+            )
+        return Trained(adapter.state_dict(), {"motion_adapter": losses})
+
+    @contextmanager
+    def composed(
+        self,
+        base: VideoDiffusionModel,
+        subject: dict[str, Tensor] | None,
+        motion: dict[str, Tensor] | None,
+        reference: Tensor | None,
+    ) -> Iterator[Encode]:
+        """Both adapters injected at once; the unconditional branch is guided by a zero appearance."""
+        encode: Encode = base.encode_text
+        with ExitStack() as stack:
+            if subject is not None:
+                identity = TextualIdentity(subject[_SUBJECT + "embedding"])
+                adapter = identity_adapter(base.unet, self.options.bottleneck, self.options.placement)
+                adapter.load_state_dict(_with_prefix(subject, _IDENTITY))
+                stack.enter_context(adapter.inject(base.unet))
+                encode = lambda prompts: identity.encode(base, prompts)  # noqa: E731
+            if motion is not None:
+                adapter = motion_adapter(
+                    base.unet, self.options.bottleneck, self.options.placement, base.appearance_width
+                )
+                adapter.load_state_dict(motion)
+                adapter.guide(*self._guidance(base, reference))
+                stack.enter_context(adapter.inject(base.unet))
+            yield encode
+
+    def _guidance(self, base: VideoDiffusionModel, reference: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Appearance (2, C') and strength (2,) for the unconditional and the conditional branch of guidance."""
+        zeros = torch.zeros(1, base.appearance_width)
+        appearance = zeros if reference is None else base.encode_appearance(reference[None])
+        strengths = self.options.unconditional_appearance_strength, self.options.appearance_strength
+        return torch.cat((zeros, appearance)), torch.tensor(strengths)
+
+
+def _below(limit: int, generator: torch.Generator) -> int:
+    return int(torch.randint(limit, (1,), generator=generator))
+
+
+def _with_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

@@ -1,0 +1,170 @@
+"""params.yaml to frozen, typed parameters: parsed once, at the edge, and refused whole if a key is unknown."""
+
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from dreamvideo.errors import InputError, unknown_name
+
+
+S = TypeVar("S", bound=BaseModel)
+
+
+class Section(BaseModel):
+    """A section of the file: frozen, and closed to unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DataParams(Section):
+    """The dataset and how clips are read."""
+
+    root: Path
+    subjects: int = Field(gt=0)
+    motions: int = Field(gt=0)
+    num_frames: int = Field(gt=1)
+    fps: float = Field(gt=0)
+
+
+class BaseModelParams(Section):
+    """The frozen video diffusion model."""
+
+    name: str
+    weights: Path
+    offset_noise: float = Field(ge=0)
+
+
+class MethodParams(Section):
+    """Which method, and its options: the method itself checks those."""
+
+    name: str
+    options: dict[str, Any]
+
+
+class SamplingParams(Section):
+    """DDIM with classifier-free guidance."""
+
+    steps: int = Field(gt=0)
+    guidance_scale: float = Field(ge=0)
+    negative_prompt: str
+
+
+class EvaluationParams(Section):
+    """The metric encoders and the bootstrap."""
+
+    weights: Path
+    encoders: str
+    bootstrap_resamples: int = Field(gt=0)
+
+
+class StageParams(Section):
+    """One stage of pretraining."""
+
+    steps: int = Field(gt=0)
+    batch_size: int = Field(gt=0)
+    learning_rate: float = Field(gt=0)
+    ema: float = Field(default=0.0, ge=0, lt=1)
+
+
+class PretrainingParams(Section):
+    """How the base model and the metric encoders are trained, where the profile trains its own."""
+
+    clips: int = Field(gt=0, multiple_of=32)
+    seed: int
+    vae: StageParams
+    clip: StageParams
+    oracle: StageParams
+    dino: StageParams
+    clip_metric: StageParams
+    images: StageParams
+    clips_and_images: StageParams
+
+
+class BenchmarkParams(Section):
+    """What a benchmark run covers by default."""
+
+    prompts: int = Field(gt=0)
+    seed: int
+
+
+class TrackingParams(Section):
+    """Where MLflow remembers."""
+
+    uri: str
+    artifacts: Path
+    experiment: str
+
+
+class Params(Section):
+    """One profile of params.yaml."""
+
+    notice: str
+    data: DataParams
+    base_model: BaseModelParams
+    method: MethodParams
+    sampling: SamplingParams
+    evaluation: EvaluationParams
+    pretraining: PretrainingParams | None = None
+    benchmark: BenchmarkParams
+    tracking: TrackingParams
+    profile: str = ""
+
+
+class _File(Section):
+    default_profile: str
+    profiles: dict[str, dict[str, Any]]
+
+
+def load_params(path: Path = Path("params.yaml"), profile: str | None = None) -> Params:
+    """Read one profile.
+
+    Args:
+        path: the parameter file.
+        profile: its name; None takes the file's default.
+
+    Raises:
+        InputError: no such file or profile, an unknown key, or a value that does not fit.
+    """
+    if not path.exists():
+        raise InputError(f"{path}: no such file; run from the repository's folder")
+    try:
+        content = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        raise InputError(f"{path}: not readable as YAML ({error}); mend it") from error
+    file = validated(_File, content, str(path))
+    name = profile or file.default_profile
+    if name not in file.profiles:
+        raise unknown_name("profile", name, file.profiles)
+    return validated(Params, {**file.profiles[name], "profile": name}, f"{path}: profiles.{name}")
+
+
+def validated(schema: type[S], content: object, where: str) -> S:
+    """Content as a schema.
+
+    Raises:
+        InputError: the first thing that does not fit, named by its full key.
+    """
+    try:
+        return schema.model_validate(content)
+    except ValidationError as error:
+        raise InputError(_sentence(schema, error, where)) from error
+
+
+def _sentence(schema: type[BaseModel], error: ValidationError, where: str) -> str:
+    first = error.errors()[0]
+    keys = [str(part) for part in first["loc"]]
+    if first["type"] == "extra_forbidden":
+        known = _fields_at(schema, keys[:-1])
+        return f"{where}: {unknown_name('key', '.'.join(keys), ['.'.join([*keys[:-1], k]) for k in known])}"
+    return f"{where}: {'.'.join(keys)} is {first.get('input')!r}: {first['msg'].lower()}; correct it"
+
+
+def _fields_at(schema: Any, keys: list[str]) -> list[str]:
+    """The keys that a section may have."""
+    for key in keys:
+        annotation = schema.model_fields[key].annotation
+        candidates = [annotation, *getattr(annotation, "__args__", ())]
+        schema = next(c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel))
+    return list(schema.model_fields)

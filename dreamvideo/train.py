@@ -1,0 +1,73 @@
+"""The training loop of the customisation stages."""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from dreamvideo.base_models.contract import VideoDiffusionModel
+from dreamvideo.diffusion import diffusion_loss, make_noise, stratified_timesteps, training_target
+
+WARM_UP_STEPS = 10
+
+# Told of every step: its number, from 1, and its loss.
+OnStep = Callable[[int, float], None]
+
+
+def optimise(
+    parameters: Iterable[nn.Parameter],
+    loss_of_step: Callable[[], Tensor],
+    steps: int,
+    learning_rate: float,
+    on_step: OnStep = lambda step, loss: None,
+) -> list[float]:
+    """Minimise a loss with AdamW: betas 0.9 and 0.999, no weight decay, constant rate after ten warm-up steps.
+
+    Args:
+        parameters: what is trained.
+        loss_of_step: draws a batch and returns its loss.
+        steps: number of steps.
+        learning_rate: the constant rate.
+        on_step: told of every step.
+
+    Returns:
+        The loss of every step.
+
+    Raises:
+        FloatingPointError: the loss is not finite.
+    """
+    parameters = list(parameters)
+    optimizer = torch.optim.AdamW(parameters, lr=learning_rate, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0)
+    warm_up = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(1.0, (step + 1) / WARM_UP_STEPS))
+    losses = []
+    for step in range(1, steps + 1):
+        loss = loss_of_step()
+        losses.append(loss.item())
+        if not torch.isfinite(loss):
+            raise FloatingPointError(f"the loss became {losses[-1]} at step {step}; lower the learning rate")
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        warm_up.step()
+        on_step(step, losses[-1])
+    return losses
+
+
+def denoising_loss(
+    base: VideoDiffusionModel, latents: Tensor, text: Tensor, generator: torch.Generator, weight: Tensor | None = None
+) -> Tensor:
+    """Eq. 1 at random timesteps: latents (B, C, F, H, W), text (B, N, D), optional weight (B, 1, F, H, W)."""
+    noise = make_noise(tuple(latents.shape), generator, base.offset_noise)
+    timesteps = stratified_timesteps(len(latents), base.scheduler.config.num_train_timesteps, generator)
+    noisy = base.scheduler.add_noise(latents, noise, timesteps)
+    prediction = base.unet(noisy, timesteps, text).sample
+    return diffusion_loss(prediction, training_target(base.scheduler, latents, noise, timesteps), weight)
+
+
+@contextmanager
+def seeded(generator: torch.Generator) -> Iterator[None]:
+    """Within the block, torch's global randomness (which initialises layers) follows from a generator's seed."""
+    with torch.random.fork_rng():
+        torch.manual_seed(generator.initial_seed())
+        yield

@@ -1,0 +1,62 @@
+"""What a metric is, and the decorator that makes a function one."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from dreamvideo.registry import Registry
+from evaluation.metrics.features import VideoFeatures
+
+Score = Callable[[VideoFeatures], float]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A scorer of one video, and what a reader of its scores needs to know.
+
+    Attributes:
+        score: features of a video -> number; NaN where the score is not known.
+        name: as in tables and parameters.
+        label: as printed.
+        description: what it measures, in one line.
+        source: where its definition comes from.
+        higher_is_better: None for a metric that only informs.
+        bounds: the lowest and the highest possible score.
+        format: how a score is printed, as for ``format``.
+        order: place among the metrics, in tables and reports.
+    """
+
+    score: Score
+    name: str
+    label: str
+    description: str
+    source: str
+    higher_is_better: bool | None = True
+    bounds: tuple[float, float] = (-1.0, 1.0)
+    format: str = ".3f"
+    order: int = 100
+
+    def __call__(self, features: VideoFeatures) -> float:
+        """The score of one video; NaN where it is not known."""
+        return float(self.score(features))
+
+    def print(self, value: float | None) -> str:
+        """A score as text; a dash where it is not known."""
+        return "—" if value is None or not math.isfinite(value) else format(value, self.format)
+
+
+METRICS: Registry[Metric] = Registry("metric")
+
+
+def metric(name: str, **description: object) -> Callable[[Score], Metric]:
+    """Decorator: enter a function on features into METRICS.
+
+    Args:
+        name: as in tables and parameters.
+        description: the other fields of ``Metric``.
+    """
+
+    def enter(score: Score) -> Metric:
+        return METRICS.register(name)(Metric(score=score, name=name, **description))
+
+    return enter

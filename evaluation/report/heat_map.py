@@ -1,0 +1,76 @@
+"""One subject x motion map a metric: what each crossing is coloured with, and what it says."""
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from evaluation.metrics import Metric
+from evaluation.report.palette import ink_on, viridis
+
+
+@dataclass(frozen=True)
+class Crossing:
+    """One place of the map: which card it leads to, and how its cells went."""
+
+    subject: str
+    motion: str
+    anchor: str  # of the first of its cards; empty where there is no cell
+    finished: int
+    failed: int
+
+    @property
+    def state(self) -> str:
+        """How to draw it: empty, failed, partial or finished."""
+        if not self.anchor:
+            return "empty"
+        if not self.failed:
+            return "finished"
+        return "partial" if self.finished else "failed"
+
+
+def crossings(
+    table: pd.DataFrame, subjects: list[str], motions: list[str], anchors: list[str]
+) -> list[Crossing]:
+    """Row by row, every crossing of subjects and motions; ``anchors`` are those of the table's rows."""
+    groups = table.assign(anchor=anchors).groupby(["subject", "motion"], sort=False)
+    cells = {where: (group["anchor"].iloc[0], group["status"]) for where, group in groups}
+    found = []
+    for subject in subjects:
+        for motion in motions:
+            anchor, status = cells.get((subject, motion), ("", pd.Series(dtype=str)))
+            finished, failed = int((status == "finished").sum()), int((status != "finished").sum())
+            found.append(Crossing(subject, motion, anchor, finished, failed))
+    return found
+
+
+def heat_map(table: pd.DataFrame, metric: Metric, subjects: list[str], motions: list[str]) -> dict:
+    """The map of one metric, ready to be drawn.
+
+    Returns:
+        ``low`` and ``high`` of the colour scale as text; ``cells`` row by row, each (colour, ink, text) or
+        None where no score is known; ``rows`` and ``columns``, the means of subjects and motions as text.
+    """
+    known = table[(table["status"] == "finished") & table[metric.name].notna()]
+    means = known.groupby(["subject", "motion"])[metric.name].mean()
+    low, high = (means.min(), means.max()) if len(means) else (float("nan"), float("nan"))
+
+    def drawn(subject: str, motion: str) -> tuple[str, str, str] | None:
+        if (subject, motion) not in means.index:
+            return None
+        value = float(means[subject, motion])
+        colour = viridis((value - low) / (high - low) if high > low else 0.5)
+        return colour, ink_on(colour), metric.print(value)
+
+    def margin(axis: str, names: list[str]) -> list[str]:
+        mean = known.groupby(axis)[metric.name].mean()
+        return [metric.print(mean.get(name)) for name in names]
+
+    return {
+        "name": metric.name,
+        "label": metric.label,
+        "low": metric.print(low),
+        "high": metric.print(high),
+        "cells": [drawn(subject, motion) for subject in subjects for motion in motions],
+        "rows": margin("subject", subjects),
+        "columns": margin("motion", motions),
+    }

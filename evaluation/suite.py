@@ -1,0 +1,73 @@
+"""Score one video, as it was saved, against its subject, its motion and its prompt."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from dreamvideo.dataset.catalog import Motion, Subject
+from dreamvideo.dataset.clips import read_clip, resize_frames
+from dreamvideo.dataset.images import read_image
+from evaluation.metrics import VideoFeatures, score
+
+if TYPE_CHECKING:
+    from evaluation.encoders import MetricEncoders
+
+
+def class_prompt(prompt: str, class_word: str) -> str:
+    """The prompt with the class word in place of the placeholder, as CLIP-T compares it."""
+    return prompt.replace("*", class_word)
+
+
+@dataclass
+class Suite:
+    """The metrics with their encoders; embeddings of reference images are kept between videos."""
+
+    encoders: MetricEncoders
+    known_subjects: dict[str, Subject]
+
+    def __post_init__(self) -> None:
+        self._references: dict[str, tuple[Tensor, Tensor]] = {}
+        self._truths = {name: s.truth for name, s in self.known_subjects.items() if s.truth}
+
+    def score_video(self, path: Path, subject: Subject, motion: Motion, prompt: str) -> dict[str, float]:
+        """Every metric of one saved video; NaN where a metric does not apply."""
+        saved, _ = read_clip(path)
+        frames = resize_frames(saved, self.encoders.frame_size)
+        clip_references, dino_references = self._reference_embeddings(subject)
+        read = self.encoders.read_truth(frames, list(self._truths.values())) if self._truths else None
+        names = list(self._truths)
+        return score(
+            VideoFeatures(
+                frames=(frames + 1) / 2,
+                clip_frames=self.encoders.clip_images(frames),
+                clip_prompt=self.encoders.clip_text(class_prompt(prompt, subject.class_word)),
+                clip_references=clip_references,
+                dino_frames=self.encoders.dino_images(frames),
+                dino_references=dino_references,
+                subject_log_probabilities=read[0] if read else None,
+                subject_index=names.index(subject.name) if subject.name in names else None,
+                centroids=read[1] if read else None,
+                trajectory=true_trajectory(motion, len(frames)),
+            )
+        )
+
+    def _reference_embeddings(self, subject: Subject) -> tuple[Tensor, Tensor]:
+        if subject.name not in self._references:
+            size = self.encoders.frame_size
+            images = torch.stack([read_image(path, size) for path in subject.images])
+            self._references[subject.name] = self.encoders.clip_images(images), self.encoders.dino_images(images)
+        return self._references[subject.name]
+
+
+def true_trajectory(motion: Motion, frames: int) -> Tensor | None:
+    """The known trajectory (F, 2) of a motion at the times of F frames, or None where it is not known."""
+    if not motion.truth:
+        return None
+    path = torch.tensor(motion.truth["trajectory"])
+    places = torch.linspace(0, len(path) - 1, frames).round().long()
+    return path[places]

@@ -1,0 +1,198 @@
+"""The benchmark: check the data, train what is missing, run every combination that is missing, report."""
+
+import json
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from prefect import flow, task
+
+from dreamvideo.dataset.catalog import Catalog, load_catalog, verify_files
+from dreamvideo.errors import InputError
+from dreamvideo.files import content_key
+from dreamvideo.params import Params
+from flows.customize import train_adapter_task
+from flows.cells import run_cell_task
+from flows.plan import Plan, choose, plan_benchmark
+from flows.progress import bar, console
+from flows.provenance import data_hash, git_commit
+from flows.report import report_task
+from flows.tracking import Tracking, flatten
+
+KIND, GATE = "benchmark", "gate"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a user asks a benchmark to cover; None stands for everything or for the profile's own value."""
+
+    subjects: str | None = None
+    motions: str | None = None
+    prompts: int | None = None
+    seed: int | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a benchmark."""
+
+    run_id: str
+    finished: int
+    failed: int
+    reused: int
+    report: Path
+
+
+def plan_request(params: Params, catalog: Catalog, request: Request) -> Plan:
+    """The plan of a request."""
+    return plan_benchmark(
+        params,
+        catalog,
+        choose("subject", request.subjects, list(catalog.subjects)),
+        choose("motion", request.motions, list(catalog.motions)),
+        request.prompts or params.benchmark.prompts,
+        params.benchmark.seed if request.seed is None else request.seed,
+    )
+
+
+def run_benchmark(params: Params, request: Request) -> Outcome:
+    """Run the benchmark as a Prefect flow.
+
+    Raises:
+        InputError: bad parameters, names or data; nothing has been trained then.
+    """
+    catalog = load_catalog(params.data.root)
+    plan_request(params, catalog, request)  # refuses bad names before anything starts
+    with console.status("starting Prefect"):
+        return benchmark_flow(params.model_dump_json(), request)
+
+
+@flow(name="benchmark", validate_parameters=False, log_prints=False)
+def benchmark_flow(params_json: str, request: Request) -> Outcome:
+    """Validate, train what is missing, run what is missing, aggregate, report."""
+    params = Params.model_validate_json(params_json)
+    tracking = Tracking(params.tracking)
+    catalog = load_catalog(params.data.root)
+    gate_run = validate_task(params_json)
+    plan = plan_request(params, catalog, request)
+    name = f"{len({c.subject for c in plan.cells})} subjects x {len({c.motion for c in plan.cells})} motions"
+    with tracking.run(KIND, name, content_key([cell.key for cell in plan.cells])) as record:
+        record.tags |= {
+            "dreamvideo.profile": params.profile,
+            "dreamvideo.data_hash": data_hash(catalog),
+            "dreamvideo.gate_run": gate_run,
+            "mlflow.source.git.commit": git_commit(),
+            "dreamvideo.command": " ".join(["dreamvideo", *sys.argv[1:]]),
+        }
+        record.params |= flatten(params.model_dump(include={"method", "sampling", "benchmark", "data", "base_model"}))
+        adapters = train_missing(tracking, plan, params_json)
+        cells, reused = run_missing(tracking, plan, adapters, params_json, record.run_id)
+        _log_cells(tracking, record.run_id, plan, cells, reused)
+        summary, path = report_task(params_json, record.run_id)
+        record.metrics |= summary
+        failed = sum(run_id is None for run_id in cells.values())
+        record.metrics |= {"cells": len(cells), "cells.failed": failed, "cells.reused": len(reused)}
+    return Outcome(record.run_id, len(cells) - failed, failed, len(reused), Path(path))
+
+
+def train_missing(tracking: Tracking, plan: Plan, params_json: str) -> dict[str, str]:
+    """Train the adapters that have no finished run; returns the run ids of all, by key.
+
+    Raises:
+        InputError: a training failed; its run in MLflow says why.
+    """
+    finished = tracking.finished("adapter")
+    wanted = {adapter.key: adapter for adapter in plan.adapters}
+    missing = [adapter for key, adapter in wanted.items() if key not in finished]
+    with bar("adapters", len(wanted)) as line:
+        line.at(len(wanted) - len(missing))
+        for adapter in missing:
+            finished[adapter.key] = train_adapter_task(params_json, adapter)
+            line.step()
+    return {key: finished[key] for key in wanted}
+
+
+def run_missing(
+    tracking: Tracking, plan: Plan, adapters: dict[str, str], params_json: str, parent: str
+) -> tuple[dict[str, str | None], set[str]]:
+    """Run the cells that have no finished run.
+
+    Returns:
+        Run ids by key, None for a cell that failed; and the keys that were there already.
+    """
+    finished = tracking.finished("cell")
+    reused = {cell.key for cell in plan.cells if cell.key in finished}
+    runs: dict[str, str | None] = {key: finished[key] for key in reused}
+    with bar("combinations", len(plan.cells)) as line:
+        line.at(len(reused))
+        for cell in plan.cells:
+            if cell.key in reused:
+                continue
+            try:
+                runs[cell.key] = run_cell_task(params_json, cell, adapters, parent)
+            except Exception as error:  # a failed cell is a failed cell: recorded, counted, shown, tried again
+                console.print(f"[red]failed[/] {cell.subject} x {cell.motion}: {error}", highlight=False)
+                runs[cell.key] = None
+            line.step()
+    return runs, reused
+
+
+@task(name="validate-data")
+def validate_task(params_json: str) -> str:
+    """Hold the data against its expectations; returns the id of the run that keeps the result."""
+    return validate_data(Params.model_validate_json(params_json))
+
+
+def validate_data(params: Params) -> str:
+    """The data gate. Data that passed is not examined again until it, or what is expected of it, changes.
+
+    Raises:
+        InputError: the first problem, naming file and remedy.
+    """
+    tracking, catalog = Tracking(params.tracking), load_catalog(params.data.root)
+    verify_files(catalog)
+    contents = [entry.content_key for entry in (*catalog.subjects.values(), *catalog.motions.values())]
+    prompts = [(prompt.kind, prompt.text) for prompt in catalog.prompts]
+    key = content_key([contents, prompts, params.data.model_dump(mode="json"), REQUIRED_SIZE])
+    finished = tracking.finished(GATE)
+    if key in finished:
+        return finished[key]
+    from dreamvideo.dataset.expectations import Requirements, validate
+
+    requirements = Requirements(
+        params.data.subjects, params.data.motions, params.data.num_frames, params.data.fps, REQUIRED_SIZE
+    )
+    with console.status("checking the data"), tracking.run(GATE, "data gate", key) as record:
+        result = validate(catalog, requirements)
+        record.metrics |= {"success": float(result.success), "problems": float(len(result.problems))}
+        record.tags |= {"dreamvideo.data_hash": data_hash(catalog), "dreamvideo.profile": params.profile}
+        with tempfile.TemporaryDirectory() as folder:
+            report, page = Path(folder) / "gate.json", Path(folder) / "gate.html"
+            report.write_text(json.dumps(result.report, indent=1))
+            page.write_text(result.html)
+            tracking.attach(record.run_id, report, page)
+        result.raise_for_problems()
+    return record.run_id
+
+
+REQUIRED_SIZE = 64  # pixels a side
+
+
+def _log_cells(
+    tracking: Tracking, run_id: str, plan: Plan, cells: dict[str, str | None], reused: set[str]
+) -> None:
+    """Store with the benchmark's run which cell has which run, so that a report can be built again from MLflow alone."""
+    if len(cells) != len(plan.cells):
+        raise InputError("two combinations have one key; remove the duplicate prompt from the catalog")
+    rows = [
+        {
+            "key": cell.key, "subject": cell.subject, "motion": cell.motion, "prompt": cell.prompt, "seed": cell.seed,
+            "run_id": cells[cell.key], "reused": cell.key in reused,
+        }
+        for cell in plan.cells
+    ]  # fmt: skip
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "cells.json"
+        path.write_text(json.dumps(rows, indent=1))
+        tracking.attach(run_id, path)

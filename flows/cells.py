@@ -1,0 +1,89 @@
+"""One cell: generate, save, score, log."""
+
+import tempfile
+import time
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+from prefect import task
+
+from dreamvideo.dataset.clips import write_clip
+from dreamvideo.dataset.images import read_image
+from dreamvideo.files import seed_from
+from dreamvideo.sample import sample_latents
+from dreamvideo.weights import read_weights
+from flows.customize import adapter_schema, to_bytes
+from flows.plan import AdapterPlan, CellPlan
+from flows.progress import bar
+from flows.tracking import flatten
+from flows.workbench import Workbench, workbench
+
+KIND = "cell"
+
+
+@task(name="run-cell", task_run_name="{plan.subject} x {plan.motion}")
+def run_cell_task(params_json: str, plan: CellPlan, adapters: dict[str, str], parent: str) -> str:
+    """Generate and score one combination; returns the id of its run."""
+    return run_cell(workbench(params_json), plan, adapters, parent)
+
+
+def run_cell(bench: Workbench, plan: CellPlan, adapters: dict[str, str], parent: str) -> str:
+    """Generate and score one combination.
+
+    Args:
+        bench: models and data.
+        plan: the combination.
+        adapters: run ids of the adapters, by key.
+        parent: id of the benchmark's run.
+
+    Returns:
+        The id of the cell's run.
+    """
+    name = f"{plan.subject} x {plan.motion}"
+    with bench.tracking.run(KIND, name, plan.key, parent) as record, tempfile.TemporaryDirectory() as folder:
+        subject, motion = bench.catalog.subject(plan.subject), bench.catalog.motion(plan.motion)
+        record.tags |= bench.provenance
+        record.params |= {
+            "subject": plan.subject, "motion": plan.motion, "prompt": plan.prompt, "seed": plan.seed,
+            "method": bench.method.name, "base_model": bench.base.key[:12],
+            "subject_adapter": adapters[plan.subject_key], "motion_adapter": adapters[plan.motion_key],
+        } | flatten(bench.params.sampling.model_dump(), "sampling.")  # fmt: skip
+        started = time.monotonic()
+        path = Path(folder) / "video.mp4"
+        generate_video(bench, plan, adapters, path)
+        generated = time.monotonic()
+        record.metrics |= bench.suite.score_video(path, subject, motion, plan.prompt)
+        record.metrics |= {"seconds.generate": generated - started, "seconds.score": time.monotonic() - generated}
+        bench.tracking.keep(record, path)
+    return record.run_id
+
+
+def generate_video(bench: Workbench, plan: CellPlan, adapters: dict[str, str], path: Path) -> None:
+    """Generate the video of a combination and save it."""
+    identity = load_adapter(bench, AdapterPlan("identity", plan.subject, plan.subject_key), adapters)
+    motion = load_adapter(bench, AdapterPlan("motion", plan.motion, plan.motion_key), adapters)
+    generator = torch.Generator().manual_seed(seed_from(plan.generation_key, "noise"))
+    images = bench.catalog.subject(plan.subject).images
+    reference = images[int(torch.randint(len(images), (1,), generator=generator))]
+    sampling = bench.params.sampling
+    with (
+        bench.method.composed(bench.base, identity, motion, read_image(reference, bench.base.frame_size)) as encode,
+        torch.no_grad(),
+        bar(f"{plan.subject} x {plan.motion}", sampling.steps) as line,
+    ):
+        text = encode([sampling.negative_prompt, plan.prompt])
+        latents = sample_latents(bench.base, text, sampling, generator, on_step=line.at)
+        write_clip(path, to_bytes(bench.base.decode_latents(latents)[0]), bench.params.data.fps)
+
+
+def load_adapter(bench: Workbench, plan: AdapterPlan, adapters: dict[str, str]) -> dict[str, torch.Tensor]:
+    """The weights of a trained adapter, checked against what the plan needs."""
+    expected = tuple(sorted(adapter_schema(bench, plan).items()))
+    return _read_adapter(bench, adapters[plan.key], expected)
+
+
+@lru_cache(maxsize=64)
+def _read_adapter(bench: Workbench, run_id: str, expected: tuple) -> dict[str, torch.Tensor]:
+    tensors, _ = read_weights(bench.tracking.fetch(run_id), **dict(expected))
+    return tensors

@@ -1,0 +1,131 @@
+"""The command line. Heavy libraries are imported by the commands that need them, so that help comes at once."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from dreamvideo.errors import InputError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    help="Customise a video diffusion model to a subject and a motion, score every combination, and report.\n\n"
+    "A first look: [bold]dreamvideo benchmark run --subjects 2 --motions 3[/] trains five adapters, generates six "
+    "videos, and writes a report to open in a browser.",
+)
+customize_app = typer.Typer(no_args_is_help=True, help="Train the adapter of one subject or one motion.")
+app.add_typer(customize_app, name="customize")
+
+out = Console(highlight=False)
+
+Profile = Annotated[str | None, typer.Option(help="Section of params.yaml to use; the file names the default.")]
+Subjects = Annotated[str | None, typer.Option(help="How many ('3', the first three) or which ('dog,van').")]
+Motions = Annotated[str | None, typer.Option(help="How many ('4') or which ('wave_up,square').")]
+Prompts = Annotated[int | None, typer.Option(min=1, help="Prompts per combination.")]
+Seed = Annotated[int | None, typer.Option(min=0, help="Another seed gives other videos from the same adapters.")]
+
+
+def _params(profile: str | None):  # noqa: ANN202 (Params; its import is not free)
+    from dreamvideo.params import load_params
+
+    return load_params(profile=profile)
+
+
+@customize_app.command("subject")
+def customize_subject(name: Annotated[str, typer.Argument(help="A subject of the catalog.")], profile: Profile = None) -> None:
+    """Learn a subject from its images: textual identity, then identity adapter."""
+    _customize("identity", name, profile)
+
+
+@customize_app.command("motion")
+def customize_motion(name: Annotated[str, typer.Argument(help="A motion of the catalog.")], profile: Profile = None) -> None:
+    """Learn a motion from its clips: motion adapter with appearance guidance."""
+    _customize("motion", name, profile)
+
+
+def _customize(kind: str, name: str, profile: str | None) -> None:
+    params = _params(profile)
+    from flows.customize import customize
+
+    run_id, fresh = customize(params, kind, name)
+    out.print(f"{'trained' if fresh else 'trained before'}: {kind} {name}, MLflow run {run_id}")
+
+
+@app.command()
+def generate(
+    subject: Annotated[str, typer.Option(help="A subject of the catalog.")],
+    motion: Annotated[str, typer.Option(help="A motion of the catalog.")],
+    prompt: Annotated[str, typer.Option(help="The subject is *, as in 'a * jumping on the beach'.")],
+    path: Annotated[Path, typer.Option("--out", help="The mp4 file to write.")],
+    seed: Annotated[int, typer.Option(min=0, help="Another seed gives another video.")] = 0,
+    profile: Profile = None,
+) -> None:
+    """Generate one video of a subject doing a motion; adapters that are missing are trained first."""
+    params = _params(profile)
+    from flows.generate import generate as run
+
+    for warning in run(params, subject, motion, prompt, seed, path):
+        out.print(f"[yellow]note:[/] {warning}")
+    out.print(f"wrote {path}")
+
+
+@app.command()
+def pretrain(profile: Profile = None) -> None:
+    """Train the profile's own base model and metric encoders, continuing from checkpoints."""
+    params = _params(profile)
+    from flows.pretrain import run_pretrain
+
+    out.print(f"MLflow run {run_pretrain(params)}")
+
+
+@app.command()
+def describe(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")] = False, profile: Profile = None
+) -> None:
+    """Describe the profile: base model, trainable parameters of every stage, data, settings."""
+    params = _params(profile)
+    from flows.describe import describe as build, show
+
+    description = build(params)
+    if as_json:
+        import json
+
+        typer.echo(json.dumps(description, indent=2))
+    else:
+        show(description, out)
+
+
+def main() -> None:
+    """Entry point: bad input ends with one sentence and exit code 2; --debug shows the traceback instead."""
+    debug = "--debug" in sys.argv
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    from flows import cli_benchmark, cli_data  # noqa: F401 (they add their commands)
+
+    try:
+        app(arguments)
+    except InputError as error:
+        if debug:
+            raise
+        Console(stderr=True, highlight=False, soft_wrap=True).print(f"[red]error:[/] {_escaped(str(error))}")
+        raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        if debug:
+            raise
+        Console(stderr=True).print("stopped; what was finished is kept, and the same command goes on from there")
+        raise SystemExit(130) from None
+    except Exception as error:
+        if debug:
+            raise
+        message = f"[red]failed:[/] {type(error).__name__}: {_escaped(str(error))} (--debug shows where)"
+        Console(stderr=True, highlight=False, soft_wrap=True).print(message)
+        raise SystemExit(1) from None
+
+
+def _escaped(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)

@@ -1,0 +1,55 @@
+"""The ``dreamvideo benchmark`` and ``dreamvideo report`` commands."""
+
+from typing import Annotated
+
+import typer
+
+from flows.cli import Motions, Profile, Prompts, Seed, Subjects, _params, app, out
+
+benchmark_app = typer.Typer(no_args_is_help=True, help="Run every subject x motion combination, or plan to.")
+report_app = typer.Typer(no_args_is_help=True, help="Build a report from what MLflow keeps.")
+app.add_typer(benchmark_app, name="benchmark")
+app.add_typer(report_app, name="report")
+
+
+@benchmark_app.command()
+def run(
+    subjects: Subjects = None, motions: Motions = None, prompts: Prompts = None, seed: Seed = None, profile: Profile = None
+) -> None:
+    """Check the data, train what is missing, run every missing combination, and write the report."""
+    params = _params(profile)
+    from flows.benchmark import Request, run_benchmark
+
+    outcome = run_benchmark(params, Request(subjects, motions, prompts, seed))
+    out.print(f"{outcome.finished} combinations finished, of which {outcome.reused} were there already; {outcome.failed} failed")
+    out.print(f"report: {outcome.report}")
+    out.print(f"MLflow run {outcome.run_id}; look at all of them with: mlflow ui --backend-store-uri {params.tracking.uri}")
+    if outcome.failed:
+        raise typer.Exit(1)
+
+
+@benchmark_app.command()
+def plan(
+    subjects: Subjects = None, motions: Motions = None, prompts: Prompts = None, seed: Seed = None, profile: Profile = None
+) -> None:
+    """Say what a run would do: what is cached, what must run, and how long that should take."""
+    params = _params(profile)
+    from flows.benchmark import Request
+    from flows.forecast import forecast
+
+    for line in forecast(params, Request(subjects, motions, prompts, seed)):
+        out.print(line)
+
+
+@report_app.command("build")
+def build_report(
+    run_id: Annotated[str | None, typer.Argument(metavar="[RUN]", help="MLflow run of a benchmark; the newest if omitted.")] = None,
+    profile: Profile = None,
+) -> None:
+    """Write the HTML report of a benchmark run."""
+    params = _params(profile)
+    from flows.report import latest_benchmark, write_report
+    from flows.tracking import Tracking
+
+    _, path = write_report(params, run_id or latest_benchmark(Tracking(params.tracking)))
+    out.print(f"report: {path}")

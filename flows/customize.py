@@ -1,0 +1,145 @@
+"""Train adapters: one MLflow run each, with its loss curve and previews, found again by key."""
+
+import tempfile
+from pathlib import Path
+
+import torch
+from prefect import task
+
+from dreamvideo.dataset.catalog import Motion, Subject, verify_files
+from dreamvideo.dataset.clips import read_clip, resize_frames, write_clip
+from dreamvideo.dataset.images import open_image, read_image, read_mask
+from dreamvideo.files import seed_from
+from dreamvideo.methods.contract import MotionData, SubjectData, Trained
+from dreamvideo.params import Params
+from dreamvideo.sample import sample_latents
+from dreamvideo.weights import save_weights
+from flows.plan import AdapterPlan
+from flows.progress import bar
+from flows.tracking import flatten
+from flows.workbench import Workbench, workbench
+
+KIND = "adapter"
+PREVIEW_PROMPTS = ("a * on the beach", "a * in the meadow", "a * at night", "a * in the room")
+
+
+@task(name="train-adapter", task_run_name="{plan.kind} {plan.name}")
+def train_adapter_task(params_json: str, plan: AdapterPlan) -> str:
+    """Train one adapter; returns the id of its run."""
+    return train_adapter(workbench(params_json), plan)
+
+
+def train_adapter(bench: Workbench, plan: AdapterPlan) -> str:
+    """Train one adapter and record it; returns the id of its run."""
+    recipes = {"identity": bench.method.subject_recipe, "motion": bench.method.motion_recipe}
+    train = {"identity": _train_identity, "motion": _train_motion}[plan.kind]
+    with bench.tracking.run(KIND, f"{plan.kind} {plan.name}", plan.key) as record, tempfile.TemporaryDirectory() as folder:
+        record.tags |= bench.provenance | {"dreamvideo.adapter": plan.kind, "dreamvideo.name": plan.name}
+        record.params |= flatten(recipes[plan.kind]()) | {"method": bench.method.name, "base_model": bench.base.key[:12]}
+        trained, previews = train(bench, plan, Path(folder))
+        record.params["parameters"] = sum(tensor.numel() for tensor in trained.tensors.values())
+        record.curves |= {f"loss.{stage}": curve for stage, curve in trained.losses.items()}
+        path = Path(folder) / "adapter.safetensors"
+        save_weights(path, trained.tensors, adapter_schema(bench, plan) | {"recipe": recipes[plan.kind]()})
+        bench.tracking.keep(record, path)
+        bench.tracking.attach(record.run_id, *previews)
+    return record.run_id
+
+
+def ensure_adapter(bench: Workbench, plan: AdapterPlan) -> tuple[str, bool]:
+    """The run id of an adapter, trained now if it was not before; and whether it was trained now."""
+    finished = bench.tracking.finished(KIND)
+    if plan.key in finished:
+        return finished[plan.key], False
+    return train_adapter(bench, plan), True
+
+
+def customize(params: Params, kind: str, name: str) -> tuple[str, bool]:
+    """Train the adapter of one subject ("identity") or one motion ("motion"), as :func:`ensure_adapter` does.
+
+    Raises:
+        InputError: an unknown name, or data that is not what the catalog says.
+    """
+    bench = Workbench(params)
+    plan = bench.keys.identity(bench.catalog.subject(name)) if kind == "identity" else bench.keys.motion(bench.catalog.motion(name))
+    verify_files(bench.catalog)
+    return ensure_adapter(bench, plan)
+
+
+def adapter_schema(bench: Workbench, plan: AdapterPlan) -> dict:
+    """What a weight file must say of itself to be used for this plan."""
+    return {"method": bench.method.name, "kind": plan.kind, "name": plan.name, "base_model": bench.base.key, "key": plan.key}
+
+
+def load_subject(subject: Subject, size: int) -> SubjectData:
+    """A subject's images and masks, ready to train on."""
+    images = torch.stack([read_image(path, size) for path in subject.images])
+    if not subject.masks:
+        return SubjectData(subject.class_word, images, None)
+    pairs = zip(subject.masks, subject.images, strict=True)
+    masks = torch.stack([read_mask(mask, size, open_image(image).size) for mask, image in pairs])
+    return SubjectData(subject.class_word, images, masks)
+
+
+def load_motion(motion: Motion, size: int, num_frames: int, fps: float) -> MotionData:
+    """A motion's clips, ready to train on."""
+    clips = [read_clip(clip.path) for clip in motion.clips]
+    return MotionData(
+        clips=[resize_frames(frames, size) for frames, _ in clips],
+        captions=[clip.caption for clip in motion.clips],
+        fps=[rate for _, rate in clips],
+        num_frames=num_frames,
+        target_fps=fps,
+    )
+
+
+def _train_identity(bench: Workbench, plan: AdapterPlan, folder: Path) -> tuple[Trained, list[Path]]:
+    data = load_subject(bench.catalog.subject(plan.name), bench.base.frame_size)
+    trained = _with_progress(plan, lambda generator, on: bench.method.train_subject(bench.base, data, generator, on))
+    preview = folder / "preview.png"
+    generator = torch.Generator().manual_seed(seed_from(plan.key, "preview"))
+    with bench.method.composed(bench.base, trained.tensors, None, None) as encode, torch.no_grad():
+        frames = [_sample(bench, encode([bench.params.sampling.negative_prompt, prompt]), generator, 1)
+                  for prompt in PREVIEW_PROMPTS]  # fmt: skip
+    _save_png(torch.cat(frames), preview)
+    return trained, [preview]
+
+
+def _train_motion(bench: Workbench, plan: AdapterPlan, folder: Path) -> tuple[Trained, list[Path]]:
+    params = bench.params.data
+    data = load_motion(bench.catalog.motion(plan.name), bench.base.frame_size, params.num_frames, params.fps)
+    trained = _with_progress(plan, lambda generator, on: bench.method.train_motion(bench.base, data, generator, on))
+    preview = folder / "preview.mp4"
+    generator = torch.Generator().manual_seed(seed_from(plan.key, "preview"))
+    with bench.method.composed(bench.base, None, trained.tensors, None) as encode, torch.no_grad():
+        text = encode([bench.params.sampling.negative_prompt, data.captions[0]])
+        write_clip(preview, _sample(bench, text, generator), params.fps)
+    return trained, [preview]
+
+
+def _with_progress(plan: AdapterPlan, train) -> Trained:  # noqa: ANN001
+    """Run a training with a seed that follows from its key, and a line of progress."""
+    generator = torch.Generator().manual_seed(seed_from(plan.key, "training"))
+    with bar(f"{plan.kind} {plan.name}") as line:
+        return train(
+            generator,
+            lambda stage, step, steps, loss: line.at(step, f"loss {loss:.3f}", f"{plan.name}: {stage}", steps),
+        )
+
+
+def _sample(bench: Workbench, text: torch.Tensor, generator: torch.Generator, num_frames: int | None = None) -> torch.Tensor:
+    """Sample one clip as bytes (F, 3, S, S)."""
+    latents = sample_latents(bench.base, text, bench.params.sampling, generator, num_frames)
+    return to_bytes(bench.base.decode_latents(latents)[0])
+
+
+def to_bytes(frames: torch.Tensor) -> torch.Tensor:
+    """Frames in [-1, 1] as bytes."""
+    return ((frames.clamp(-1, 1) + 1) * 127.5).round().byte()
+
+
+def _save_png(frames: torch.Tensor, path: Path) -> None:
+    """Save frames (F, 3, S, S) side by side."""
+    from PIL import Image
+
+    Image.fromarray(frames.permute(2, 0, 3, 1).flatten(1, 2).numpy()).save(path)

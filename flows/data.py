@@ -1,0 +1,53 @@
+"""Fetch and build the dataset; look entries up."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+from dreamvideo.dataset.catalog import Catalog
+from dreamvideo.errors import InputError, unknown_name
+from flows.progress import bar
+
+POINTERS = ("data.dvc", "models.dvc")
+
+
+def pull() -> dict[str, str]:
+    """Fetch what the .dvc files name from the default remote; returns what happened, by file.
+
+    Raises:
+        InputError: no .dvc file here, or the remote does not have the files.
+    """
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    missing = [pointer for pointer in POINTERS if not Path(pointer).exists()]
+    if missing:
+        raise InputError(f"{missing[0]}: no such file; run from the repository's folder")
+    done = {}
+    with Repo(".") as repo:
+        for pointer in POINTERS:
+            try:
+                stats = repo.pull(targets=[pointer])
+            except DvcException as error:
+                raise InputError(f"{pointer}: cannot be pulled ({error}); check the remote with `dvc remote list`") from error
+            done[pointer] = f"{stats['fetched']} files fetched" if stats.get("fetched") else "up to date"
+    return done
+
+
+def build(root: Path) -> None:
+    """Render the pocket dataset."""
+    from dreamvideo.dataset.pocket_world.build import build_dataset
+
+    with bar("rendering") as line:
+        build_dataset(root, lambda name, done, total: line.at(done, name, total=total))
+
+
+def lookup(catalog: Catalog, name: str) -> dict[str, object]:
+    """What the catalog says of a subject or a motion.
+
+    Raises:
+        InputError: neither is called so.
+    """
+    entry = catalog.subjects.get(name) or catalog.motions.get(name)
+    if entry is None:
+        raise unknown_name("subject or motion", name, [*catalog.subjects, *catalog.motions])
+    return {field: value for field, value in asdict(entry).items() if field not in {"sha256", "name"}}

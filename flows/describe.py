@@ -1,0 +1,45 @@
+"""Describe a profile without loading weights: the networks are built on the meta device and counted."""
+
+from rich.console import Console
+from rich.table import Table
+from torch import nn
+
+from dreamvideo.base_models import describe_base_model
+from dreamvideo.params import Params
+from flows.plan import build_method
+
+UNIT = 2**20  # the paper counts parameters in units of 2^20, rounded down
+
+
+def describe(params: Params) -> dict:
+    """The profile as JSON: base model, trainable parameters by stage, and settings."""
+    networks = describe_base_model(params.base_model)
+    method = build_method(params)
+    stages = method.trainable_parameters(networks)
+    return {
+        "profile": params.profile,
+        "base_model": {"name": params.base_model.name, "parameters": {"unet": count(networks.unet)}},
+        "method": {
+            "name": method.name,
+            "trainable_parameters": stages,
+            "trainable_parameters_in_2^20": {stage: number // UNIT for stage, number in stages.items()},
+        },
+        "settings": params.model_dump(mode="json"),
+    }
+
+
+def count(module: nn.Module) -> int:
+    """Number of parameters."""
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def show(description: dict, console: Console) -> None:
+    """Print a description for people."""
+    method = description["method"]
+    table = Table("stage", "trainable parameters", title=f"{method['name']} on {description['base_model']['name']}")
+    for stage, number in method["trainable_parameters"].items():
+        table.add_row(stage, f"{number:,}")
+    console.print(f"profile [bold]{description['profile']}[/]")
+    console.print(f"UNet: {description['base_model']['parameters']['unet']:,} parameters, frozen")
+    console.print(table)
+    console.print("all settings: dreamvideo describe --json")

@@ -1,0 +1,41 @@
+"""Generate one video outside a benchmark, with the same keys and so the same result as inside."""
+
+from pathlib import Path
+
+from dreamvideo.dataset.catalog import check_prompt, verify_files
+from dreamvideo.errors import InputError
+from dreamvideo.params import Params
+from flows.cells import generate_video
+from flows.customize import ensure_adapter
+from flows.workbench import Workbench
+
+
+def generate(params: Params, subject: str, motion: str, prompt: str, seed: int, path: Path) -> list[str]:
+    """Generate a video of a subject doing a motion.
+
+    Args:
+        params: of the profile.
+        subject: name in the catalog.
+        motion: name in the catalog.
+        prompt: with ``*`` for the subject.
+        seed: another one gives another video.
+        path: the mp4 file to write, whole or not at all.
+
+    Returns:
+        Things the user should know, such as words that the base model does not.
+
+    Raises:
+        InputError: an unknown name, a prompt without a placeholder, an output that is no mp4.
+    """
+    if path.suffix != ".mp4":
+        raise InputError(f"--out is {str(path)!r}; give a file name that ends in .mp4")
+    bench = Workbench(params)
+    check_prompt(prompt)
+    plan = bench.keys.cell(bench.catalog.subject(subject), bench.catalog.motion(motion), prompt, seed)
+    verify_files(bench.catalog)
+    adapters = {}
+    for wanted in (bench.keys.identity(bench.catalog.subject(subject)), bench.keys.motion(bench.catalog.motion(motion))):
+        adapters[wanted.key], _ = ensure_adapter(bench, wanted)
+    generate_video(bench, plan, adapters, path)
+    unknown = bench.base.unknown_words(prompt)
+    return [f"the base model does not know {', '.join(map(repr, unknown))}, so they had no effect"] if unknown else []

@@ -1,0 +1,162 @@
+"""What a benchmark consists of, by key: adapters and cells. Planning loads no model.
+
+A key is a hash of everything that decides a result, so what has a finished run under its key is never made again.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dreamvideo.dataset.catalog import Catalog, Motion, Prompt, Subject, check_prompt
+from dreamvideo.errors import InputError, unknown_name
+from dreamvideo.files import content_key, weights_key
+from dreamvideo.methods import methods
+from dreamvideo.methods.contract import Method
+from dreamvideo.params import Params
+
+COMBINATION = "subject_motion_context"
+SCORING_REVISION = 1  # raise it when the code of the metrics changes what comes out
+
+
+@dataclass(frozen=True)
+class AdapterPlan:
+    """One adapter to be trained: of a subject or of a motion."""
+
+    kind: str  # "identity" or "motion"
+    name: str
+    key: str
+
+
+@dataclass(frozen=True)
+class CellPlan:
+    """One video to be generated and scored."""
+
+    subject: str
+    motion: str
+    prompt: str
+    seed: int
+    subject_key: str
+    motion_key: str
+    generation_key: str  # decides the video
+    key: str  # decides the video and its scores
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything a benchmark needs."""
+
+    adapters: tuple[AdapterPlan, ...]
+    cells: tuple[CellPlan, ...]
+
+
+class Keys:
+    """Computes keys for one profile."""
+
+    def __init__(self, params: Params, method: Method) -> None:
+        self.params, self.method = params, method
+        self._base = {
+            "weights": weights_key(params.base_model.weights),
+            "base_model": params.base_model.name,
+            "offset_noise": params.base_model.offset_noise,
+            "method": method.name,
+            "revision": method.revision,
+        }
+        self._scoring = {
+            "encoders": params.evaluation.encoders,
+            "weights": weights_key(params.evaluation.weights),
+            "revision": SCORING_REVISION,
+        }
+
+    def identity(self, subject: Subject) -> AdapterPlan:
+        """The plan for a subject's adapter."""
+        decides = {**self._base, "recipe": self.method.subject_recipe(), "subject": subject.content_key}
+        return AdapterPlan("identity", subject.name, content_key(decides))
+
+    def motion(self, motion: Motion) -> AdapterPlan:
+        """The plan for a motion's adapter."""
+        data = self.params.data
+        decides = {
+            **self._base,
+            "recipe": self.method.motion_recipe(),
+            "motion": motion.content_key,
+            "num_frames": data.num_frames,
+            "fps": data.fps,
+        }
+        return AdapterPlan("motion", motion.name, content_key(decides))
+
+    def cell(self, subject: Subject, motion: Motion, prompt: str, seed: int) -> CellPlan:
+        """The plan for one combination.
+
+        Args:
+            subject: from the catalog.
+            motion: from the catalog.
+            prompt: with the placeholder ``*``, and nothing left to fill in.
+            seed: the user's seed.
+        """
+        check_prompt(prompt)
+        subject_key, motion_key = self.identity(subject).key, self.motion(motion).key
+        generation = content_key(
+            {
+                **self._base,
+                "subject": subject_key,
+                "motion": motion_key,
+                "composition": self.method.composition_recipe(),
+                "sampling": self.params.sampling.model_dump(),
+                "prompt": prompt,
+                "seed": seed,
+                "fps": self.params.data.fps,
+            }
+        )
+        truth = {"subject": subject.truth, "motion": motion.truth, "class_word": subject.class_word}
+        key = content_key({"generation": generation, "scoring": self._scoring, "truth": truth})
+        return CellPlan(subject.name, motion.name, prompt, seed, subject_key, motion_key, generation, key)
+
+
+def build_method(params: Params) -> Method:
+    """The profile's method with its checked options."""
+    return methods[params.method.name](params.method.options)
+
+
+def plan_benchmark(
+    params: Params, catalog: Catalog, subjects: Sequence[str], motions: Sequence[str], prompts: int, seed: int
+) -> Plan:
+    """Every adapter and every cell of a benchmark over chosen subjects and motions."""
+    keys = Keys(params, build_method(params))
+    adapters = [keys.identity(catalog.subject(name)) for name in subjects]
+    adapters += [keys.motion(catalog.motion(name)) for name in motions]
+    cells = []
+    for subject in map(catalog.subject, subjects):
+        for motion in map(catalog.motion, motions):
+            for prompt in prompts_for(catalog.prompts, subject.name, motion, prompts):
+                cells.append(keys.cell(subject, motion, prompt, seed))
+    return Plan(tuple(adapters), tuple(cells))
+
+
+def prompts_for(prompts: Sequence[Prompt], subject: str, motion: Motion, count: int) -> list[str]:
+    """The prompts of one combination: they differ between combinations, and depend on nothing but its names."""
+    templates = [prompt.text for prompt in prompts if prompt.kind == COMBINATION]
+    if count > len(templates):
+        raise InputError(f"--prompts is {count}, but the catalog has {len(templates)} for combinations; ask for fewer")
+    first = int(content_key([subject, motion.name]), 16) % len(templates)
+    chosen = [templates[(first + index) % len(templates)] for index in range(count)]
+    return [template.replace("{motion}", motion.words) for template in chosen]
+
+
+def choose(kind: str, wanted: str | None, known: Sequence[str]) -> list[str]:
+    """The names that a user asks for: all of them, the first few ("3"), or some by name ("dog,cat").
+
+    Raises:
+        InputError: an unknown name, or more than there are.
+    """
+    if wanted is None:
+        return list(known)
+    if wanted.isdigit():
+        if not 0 < int(wanted) <= len(known):
+            raise InputError(f"--{kind}s is {wanted}, but the catalog has {len(known)}; ask for 1 to {len(known)}")
+        return list(known)[: int(wanted)]
+    names = [name.strip() for name in wanted.split(",") if name.strip()]
+    for name in names:
+        if name not in known:
+            raise unknown_name(kind, name, known)
+    if not names:
+        raise InputError(f"--{kind}s is empty; give a number or names separated by commas")
+    return list(dict.fromkeys(names))

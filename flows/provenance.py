@@ -1,0 +1,81 @@
+"""What a run was made of and on: code, data, software, machine."""
+
+import os
+import platform
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+
+import yaml
+
+from dreamvideo.dataset.catalog import Catalog
+from dreamvideo.files import content_key
+
+PACKAGES = ("torch", "diffusers", "open_clip_torch", "prefect", "mlflow", "dvc", "great_expectations", "pandas")
+
+
+def git_commit() -> str:
+    """The checked-out commit, marked where files differ from it; "none" outside a git repository."""
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(["git", *arguments], capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        changed = git("status", "--porcelain", "--untracked-files=no")
+        return git("rev-parse", "HEAD") + ("+uncommitted" if changed else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "none"
+
+
+def data_hash(catalog: Catalog) -> str:
+    """The DVC hash of the data, only where the data is what was committed; otherwise a hash of its own.
+
+    Returns:
+        ``<md5>.dir`` as in the .dvc file, or ``uncommitted:<sha256>``.
+    """
+    pointer = catalog.root.with_name(catalog.root.name + ".dvc")
+    if pointer.exists() and _is_clean(pointer):
+        return yaml.safe_load(pointer.read_text())["outs"][0]["md5"]
+    entries = [*catalog.subjects.values(), *catalog.motions.values()]
+    return f"uncommitted:{content_key([entry.content_key for entry in entries])}"
+
+
+def _is_clean(pointer: Path) -> bool:
+    """Whether DVC finds the tracked folder as it was committed."""
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    try:
+        with Repo(str(pointer.parent.resolve())) as repo:
+            return repo.status(targets=[pointer.name]) == {}
+    except DvcException:
+        return False
+
+
+def software() -> dict[str, str]:
+    """Versions of Python and of the packages that decide results."""
+    return {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
+
+
+def machine() -> dict[str, str]:
+    """Processor, cores, memory and accelerator."""
+    import torch
+
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return {
+        "processor": _processor(),
+        "cores": str(os.cpu_count()),
+        "threads": str(torch.get_num_threads()),
+        "memory": f"{memory:.0f} GiB",
+        "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
+        "system": f"{platform.system()} {platform.machine()}",
+    }
+
+
+def _processor() -> str:
+    information = Path("/proc/cpuinfo")
+    if information.exists():
+        for line in information.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or "unknown"

@@ -1,0 +1,142 @@
+"""Build the report of a benchmark run from what MLflow keeps of it."""
+
+import shutil
+import tempfile
+import time
+from pathlib import Path
+
+import yaml
+from mlflow.entities import Run
+from prefect import task
+
+from dreamvideo.dataset.catalog import Catalog, load_catalog
+from dreamvideo.errors import InputError
+from dreamvideo.params import Params
+from evaluation.report.build import CellResult, ReportData, build_report
+from flows.provenance import machine, software
+from flows.tracking import KEY, Tracking
+
+FOLDER = Path("reports")
+
+
+@task(name="report")
+def report_task(params_json: str, run_id: str) -> tuple[dict[str, float], str]:
+    """Build the report of a run; returns its summary as metrics, and where the file is."""
+    summary, path = write_report(Params.model_validate_json(params_json), run_id)
+    return summary, str(path)
+
+
+def latest_benchmark(tracking: Tracking) -> str:
+    """The id of the newest finished benchmark.
+
+    Raises:
+        InputError: there is none.
+    """
+    runs = tracking.runs("benchmark")
+    if not runs:
+        raise InputError("no finished benchmark in MLflow; run `dreamvideo benchmark run` first")
+    return runs[0].info.run_id
+
+
+def write_report(params: Params, run_id: str) -> tuple[dict[str, float], Path]:
+    """Write ``reports/<run id>/report.html`` and summary.csv, and store both with the run.
+
+    Args:
+        params: of the profile.
+        run_id: of a benchmark run.
+
+    Returns:
+        The summary as metrics, and the path of the report.
+
+    Raises:
+        InputError: the run is unknown or an artifact is missing.
+    """
+    tracking, catalog = Tracking(params.tracking), load_catalog(params.data.root)
+    run, rows = tracking.get(run_id), tracking.read_json(run_id, "cells.json")
+    runs = {cell.info.run_id: cell for cell in tracking.runs("cell")}
+    with tempfile.TemporaryDirectory() as scratch:
+        cells = [_cell(tracking, row, runs.get(row["run_id"]), Path(scratch)) for row in rows]
+        data = ReportData(
+            title="DreamVideo benchmark",
+            profile=params.profile,
+            notice=params.notice,
+            facts=_facts(run, params, cells),
+            subjects={name: _subject(catalog, name) for name in dict.fromkeys(row["subject"] for row in rows)},
+            motions={name: _motion(catalog, name) for name in dict.fromkeys(row["motion"] for row in rows)},
+            cells=cells,
+            oracle_accuracy=oracle_accuracy(params),
+            params_yaml=yaml.safe_dump(params.model_dump(mode="json"), sort_keys=False),
+        )
+        folder = FOLDER / run_id
+        path, table = folder / "report.html", folder / "summary.csv"
+        summary = build_report(data, path, params.evaluation.bootstrap_resamples)
+    summary.to_csv(table, index=False)
+    tracking.attach(run_id, path, table)
+    return _as_metrics(summary), path
+
+
+def oracle_accuracy(params: Params) -> dict[str, float]:
+    """The oracle's own scores on real frames, as its training left them in its weight file."""
+    from dreamvideo.weights import read_schema
+
+    path = params.evaluation.weights / "oracle.safetensors"
+    return read_schema(path).get("accuracy", {}) if path.exists() else {}
+
+
+def _cell(tracking: Tracking, row: dict, run: Run | None, scratch: Path) -> CellResult:
+    """One row of cells.json with what its run recorded."""
+    identity = {name: row[name] for name in ("key", "subject", "motion", "prompt", "seed", "reused")}
+    if run is None:
+        reason = _reason_of_failure(tracking, row["key"])
+        return CellResult(**identity, status="failed", reason=reason, metrics={}, video=None, seconds=0.0)
+    video = scratch / f"{row['key']}.mp4"
+    shutil.copyfile(tracking.fetch(row["run_id"]), video)
+    seconds = run.data.metrics.get("seconds.generate", 0.0) + run.data.metrics.get("seconds.score", 0.0)
+    metrics = {name: value for name, value in run.data.metrics.items() if not name.startswith("seconds.")}
+    return CellResult(**identity, status="finished", reason="", metrics=metrics, video=video, seconds=seconds)
+
+
+def _reason_of_failure(tracking: Tracking, key: str) -> str:
+    """What the newest run under a key failed of."""
+    found = tracking.client.search_runs([tracking.experiment], f"tags.`{KEY}` = '{key}'", max_results=1)
+    return found[0].data.tags.get("dreamvideo.reason", "no reason recorded") if found else "never ran"
+
+
+def _subject(catalog: Catalog, name: str) -> tuple[str, list[Path]]:
+    subject = catalog.subject(name)
+    return subject.class_word, list(subject.images)
+
+
+def _motion(catalog: Catalog, name: str) -> tuple[str, Path]:
+    motion = catalog.motion(name)
+    return motion.words, motion.clips[0].path
+
+
+def _facts(run: Run, params: Params, cells: list[CellResult]) -> list[tuple[str, str, str]]:
+    """What was run on what."""
+    tags, started = run.data.tags, run.info.start_time / 1000
+    fresh = sum(cell.seconds for cell in cells if not cell.reused)
+    rows = [
+        ("Run", "command", tags.get("dreamvideo.command", "")),
+        ("Run", "MLflow run", run.info.run_id),
+        ("Run", "method", params.method.name),
+        ("Run", "base model", f"{params.base_model.name} ({params.base_model.weights})"),
+        ("Run", "seeds", ", ".join(sorted({str(cell.seed) for cell in cells}))),
+        ("Versions", "git commit", tags.get("mlflow.source.git.commit", "")),
+        ("Versions", "DVC data hash", tags.get("dreamvideo.data_hash", "")),
+        ("Versions", "data gate", f"passed, MLflow run {tags.get('dreamvideo.gate_run', '')}"),
+        *(("Software", name, value) for name, value in software().items()),
+        *(("Machine", name, value) for name, value in machine().items()),
+        ("Time", "started", time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(started))),
+        ("Time", "generating and scoring new cells", f"{fresh:.1f} s"),
+    ]
+    return [row for row in rows if row[2]]
+
+
+def _as_metrics(summary) -> dict[str, float]:  # noqa: ANN001 (a pandas frame)
+    """The summary as MLflow metrics: the mean and the ends of its interval."""
+    return {
+        f"{row.metric}.{end}": float(getattr(row, end))
+        for row in summary.itertuples()
+        for end in ("mean", "low", "high")
+    }

@@ -1,0 +1,161 @@
+"""MLflow: where runs are recorded, found again by key, and their artifacts fetched."""
+
+import fcntl
+import json
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from math import isfinite
+from pathlib import Path
+
+import mlflow
+from mlflow.entities import Metric, Param, Run, RunTag
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
+
+from dreamvideo.errors import InputError
+from dreamvideo.files import sha256_file
+from dreamvideo.params import TrackingParams
+
+KIND, KEY, ARTIFACT, SHA256 = "dreamvideo.kind", "dreamvideo.key", "dreamvideo.artifact", "dreamvideo.sha256"
+
+
+@dataclass
+class Record:
+    """What one run is to remember; filled while the work goes on, written in one batch at its end."""
+
+    run_id: str
+    params: dict[str, object] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)
+    curves: dict[str, list[float]] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
+
+
+class Tracking:
+    """One experiment on one tracking server or database."""
+
+    def __init__(self, params: TrackingParams) -> None:
+        self.params = params
+        mlflow.set_tracking_uri(params.uri)
+        self.client = mlflow.MlflowClient(params.uri)
+        # The first use of a fresh SQLite file creates its tables, which two processes must not do at once.
+        with _exclusive(Path(f".{params.experiment}.lock")):
+            experiment = self.client.get_experiment_by_name(params.experiment)
+            if experiment is None:
+                location = params.artifacts.resolve().as_uri() if params.uri.startswith("sqlite") else None
+                self.experiment = self.client.create_experiment(params.experiment, artifact_location=location)
+            else:
+                self.experiment = experiment.experiment_id
+
+    def finished(self, kind: str) -> dict[str, str]:
+        """Run ids of the finished runs of a kind, by key."""
+        return {run.data.tags[KEY]: run.info.run_id for run in self._search(kind)}
+
+    def runs(self, kind: str) -> list[Run]:
+        """The finished runs of a kind, newest first."""
+        return list(self._search(kind))
+
+    def get(self, run_id: str) -> Run:
+        """One run."""
+        return self.client.get_run(run_id)
+
+    def _search(self, kind: str) -> Iterator[Run]:
+        condition = f"tags.`{KIND}` = '{kind}' and attributes.status = 'FINISHED'"
+        token = None
+        while True:
+            page = self.client.search_runs([self.experiment], condition, max_results=1000, page_token=token)
+            yield from page
+            token = page.token
+            if not token:
+                return
+
+    @contextmanager
+    def run(self, kind: str, name: str, key: str, parent: str | None = None) -> Iterator[Record]:
+        """A run that is FINISHED if the block succeeds, and FAILED with its reason if it raises."""
+        tags = {KIND: kind, KEY: key, MLFLOW_RUN_NAME: name}
+        if parent:
+            tags[MLFLOW_PARENT_RUN_ID] = parent
+        run = self.client.create_run(self.experiment, tags=tags)
+        record = Record(run.info.run_id)
+        try:
+            yield record
+        except BaseException as error:
+            record.tags["dreamvideo.reason"] = f"{type(error).__name__}: {error}"[:500]
+            self._write(record)
+            self.client.set_terminated(record.run_id, "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
+            raise
+        self._write(record)
+        self.client.set_terminated(record.run_id, "FINISHED")
+
+    def _write(self, record: Record) -> None:
+        now = int(time.time() * 1000)
+        metrics = [Metric(name, value, now, 0) for name, value in record.metrics.items() if isfinite(value)]
+        metrics += [
+            Metric(name, value, now, step)
+            for name, curve in record.curves.items()
+            for step, value in enumerate(curve, start=1)
+        ]
+        params = [Param(name, str(value)[:6000]) for name, value in record.params.items()]
+        tags = [RunTag(name, value) for name, value in record.tags.items()]
+        self.client.log_batch(record.run_id, metrics=metrics[:1000], params=params[:100], tags=tags[:100])
+        for start in range(1000, len(metrics), 1000):
+            self.client.log_batch(record.run_id, metrics=metrics[start : start + 1000])
+
+    def keep(self, record: Record, path: Path) -> None:
+        """Store the artifact that makes a run reusable, and its hash."""
+        self.client.log_artifact(record.run_id, str(path))
+        record.tags |= {ARTIFACT: path.name, SHA256: sha256_file(path)}
+
+    def attach(self, run_id: str, *paths: Path) -> None:
+        """Store further artifacts."""
+        for path in paths:
+            self.client.log_artifact(run_id, str(path))
+
+    def fetch(self, run_id: str) -> Path:
+        """The artifact that makes a run reusable, checked against its hash.
+
+        Raises:
+            InputError: it is missing, or not what was stored.
+        """
+        tags = self.get(run_id).data.tags
+        path = self.download(run_id, tags[ARTIFACT])
+        if sha256_file(path) != tags[SHA256]:
+            raise InputError(
+                f"run {run_id}: its artifact {tags[ARTIFACT]} is not what was stored; "
+                "delete the run in MLflow, and the next run makes it again"
+            )
+        return path
+
+    def download(self, run_id: str, artifact: str) -> Path:
+        """A local path to one artifact of a run.
+
+        Raises:
+            InputError: the run has no such artifact.
+        """
+        try:
+            return Path(mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path=artifact))
+        except (OSError, mlflow.exceptions.MlflowException) as error:
+            raise InputError(
+                f"run {run_id}: its artifact {artifact} is missing; delete the run in MLflow, "
+                "and the next run makes it again"
+            ) from error
+
+    def read_json(self, run_id: str, artifact: str) -> object:
+        """A JSON artifact."""
+        return json.loads(self.download(run_id, artifact).read_text())
+
+
+def flatten(values: Mapping, prefix: str = "") -> dict[str, object]:
+    """Nested parameters as MLflow keeps them: dotted names."""
+    flat: dict[str, object] = {}
+    for name, value in values.items():
+        flat |= flatten(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
+    return flat
+
+
+@contextmanager
+def _exclusive(path: Path) -> Iterator[None]:
+    """Hold a lock file for the block, against other processes."""
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,77 @@
+"""What tasks work with: loaded once a process, and only when first needed."""
+
+from functools import cached_property, lru_cache
+
+from dreamvideo.base_models import load_base_model
+from dreamvideo.base_models.contract import VideoDiffusionModel
+from dreamvideo.dataset.catalog import Catalog, load_catalog
+from dreamvideo.methods.contract import Method
+from dreamvideo.params import Params
+from evaluation.suite import Suite
+from flows.plan import Keys, build_method
+from flows.provenance import data_hash, git_commit
+from flows.tracking import Tracking
+
+
+class Workbench:
+    """The models, the data and the tracking of one profile."""
+
+    def __init__(self, params: Params) -> None:
+        self.params = params
+
+    @cached_property
+    def catalog(self) -> Catalog:
+        """The dataset."""
+        return load_catalog(self.params.data.root)
+
+    @cached_property
+    def data_hash(self) -> str:
+        """What version of the dataset this is."""
+        return data_hash(self.catalog)
+
+    @cached_property
+    def git_commit(self) -> str:
+        """What version of the code this is."""
+        return git_commit()
+
+    @cached_property
+    def method(self) -> Method:
+        """The profile's method."""
+        return build_method(self.params)
+
+    @cached_property
+    def keys(self) -> Keys:
+        """Keys of adapters and cells."""
+        return Keys(self.params, self.method)
+
+    @cached_property
+    def tracking(self) -> Tracking:
+        """MLflow."""
+        return Tracking(self.params.tracking)
+
+    @cached_property
+    def base(self) -> VideoDiffusionModel:
+        """The frozen base model."""
+        return load_base_model(self.params.base_model)
+
+    @cached_property
+    def suite(self) -> Suite:
+        """The metrics with their encoders."""
+        from evaluation.encoders import encoders
+
+        return Suite(encoders[self.params.evaluation.encoders](self.params.evaluation.weights), self.catalog.subjects)
+
+    @property
+    def provenance(self) -> dict[str, str]:
+        """Tags that every run carries."""
+        return {
+            "dreamvideo.profile": self.params.profile,
+            "dreamvideo.data_hash": self.data_hash,
+            "mlflow.source.git.commit": self.git_commit,
+        }
+
+
+@lru_cache(maxsize=1)
+def workbench(params_json: str) -> Workbench:
+    """The workbench of this process for some parameters, given as JSON since tasks pass only small values."""
+    return Workbench(Params.model_validate_json(params_json))
