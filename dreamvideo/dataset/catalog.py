@@ -177,7 +177,7 @@ def _subject(name: str, entry: "_Entry") -> Subject:
     images, masks = entry.paths("images"), entry.paths("masks", default=[])
     if masks and len(masks) != len(images):
         raise InputError(
-            f"{entry.label}: field masks has {len(masks)} files, needs one for each of {len(images)} images or none; "
+            f"{entry.label}: field masks has {len(masks)} files, needs {len(images)}, one an image, or none; "
             "add the missing masks or drop the field"
         )
     return entry.done(
@@ -280,9 +280,7 @@ class _Entry:
         """The entries of a mapping from names."""
         for name, fields in self.take(field, dict, "a mapping from names").items():
             if not re.fullmatch("[a-z0-9_]+", str(name)) or not isinstance(name, str):
-                raise InputError(
-                    f"{kind} name {name!r} must be lower-case letters, digits and _; rename it in {CATALOG_NAME}"
-                )
+                raise InputError(f"{kind} name {name!r} must be lower-case letters, digits and _; rename it")
             yield name, _Entry(f"{kind} {name!r}", fields, self.root)
 
     def listed(self, field: str, kind: str) -> Iterable["_Entry"]:

@@ -117,23 +117,27 @@ def dino_loss(dino: DinoTraining, bank: Bank, batch: int) -> Loss:
 
 
 def oracle_loss(oracle: Oracle, bank: Bank, batch: int) -> Loss:
-    """Read-outs of clips, half of them blurred and noised a little, as a decoder's frames are."""
+    """Read-outs of single frames, and of an eighth as many clips; blurred and noised, as a decoder's frames are."""
 
     def loss_of(step: int, generator: torch.Generator) -> Tensor:
+        clips = random_clips(bank, batch // 8, generator)
+        motion = oracle(_worsened(to_signal(bank.pixels[clips]), generator))["motion"]
+        loss = functional.cross_entropy(motion, bank.labels[clips, LABELS.index("motion")])
         clips = random_clips(bank, batch, generator)
-        signal = to_signal(bank.pixels[clips])
-        flat = signal.flatten(0, 1)
-        blurred = functional.interpolate(functional.avg_pool2d(flat, 2), scale_factor=2, mode="bilinear")
-        strength = (torch.rand(batch, generator=generator) * 0.8).to(signal.device)[:, None, None, None, None]
-        signal = signal.lerp(blurred.view_as(signal), strength)
-        noise = torch.randn(signal.shape, generator=generator).to(signal.device)
-        read = oracle(signal + 0.15 * strength * noise)
-        frames = signal.shape[1]
-        labels = dict(zip(LABELS, bank.labels[clips].T, strict=True))
-        loss = functional.cross_entropy(read["motion"], labels["motion"])
+        images, frames = random_frames(bank, clips, generator)
+        read = oracle(_worsened(images[:, None], generator))
         for name in READ_OUTS:
-            loss = loss + functional.cross_entropy(read[name].flatten(0, 1), labels[name].repeat_interleave(frames))
-        masks = functional.avg_pool2d(bank.masks[clips].flatten(0, 1).float() / 255, 4)
-        return loss + 5 * functional.binary_cross_entropy_with_logits(read["foreground"].flatten(0, 1), masks[:, 0])
+            loss = loss + functional.cross_entropy(read[name][:, 0], bank.labels[clips, LABELS.index(name)])
+        masks = functional.avg_pool2d(bank.masks[clips, frames].float() / 255, 4)
+        return loss + 5 * functional.binary_cross_entropy_with_logits(read["foreground"], masks)
 
     return loss_of
+
+
+def _worsened(signal: Tensor, generator: torch.Generator) -> Tensor:
+    """Clips (B, F, 3, S, S), each blurred and noised by an amount of its own."""
+    flat = signal.flatten(0, 1)
+    blurred = functional.interpolate(functional.avg_pool2d(flat, 2), scale_factor=2, mode="bilinear")
+    strength = (torch.rand(len(signal), generator=generator) * 0.8).to(signal.device)[:, None, None, None, None]
+    noise = torch.randn(signal.shape, generator=generator).to(signal.device)
+    return signal.lerp(blurred.view_as(signal), strength) + 0.15 * strength * noise

@@ -3,35 +3,27 @@
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from dreamvideo.params import StageParams
 from dreamvideo.weights import read_weights, save_weights
 
 # Called with (step, mean loss since the last call, samples seen, seconds of training so far).
 Report = Callable[[int, float, int, float], None]
 
 
-@dataclass(frozen=True)
-class Schedule:
-    """How long and how fast one stage trains."""
-
-    steps: int
-    batch_size: int
-    learning_rate: float
-    ema: float = 0.0  # decay of the moving average of the weights; 0 keeps none
-    weight_decay: float = 0.01
-    report_every: int = 50
-    checkpoint_seconds: float = 120.0
+WEIGHT_DECAY = 0.01
+REPORT_EVERY = 50  # steps
+CHECKPOINT_EVERY = 120.0  # seconds
 
 
 def train(
     module: nn.Module,
     loss_of: Callable[[int, torch.Generator], Tensor],
-    schedule: Schedule,
+    stage: StageParams,
     checkpoint: Path,
     report: Report,
 ) -> None:
@@ -40,36 +32,36 @@ def train(
     Args:
         module: what is trained; parameters that do not require gradients stay as they are.
         loss_of: the loss of a step; all its randomness comes from the generator, which is seeded by the step.
-        schedule: steps, rate and averaging.
+        stage: steps, batch size, rate and averaging.
         checkpoint: file for weights, average and optimizer state.
-        report: told of the progress every ``schedule.report_every`` steps.
+        report: told of the progress every fifty steps.
     """
     parameters = [p for p in module.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(
-        parameters, lr=schedule.learning_rate, betas=(0.9, 0.99), weight_decay=schedule.weight_decay
+        parameters, lr=stage.learning_rate, betas=(0.9, 0.99), weight_decay=WEIGHT_DECAY
     )
     average = {name: value.detach().clone() for name, value in module.state_dict().items()}
     first, seconds = _resume(checkpoint, module, average, optimizer, parameters)
     started = saved = time.monotonic()
     losses = []
-    for step in range(first, schedule.steps):
+    for step in range(first, stage.steps):
         for group in optimizer.param_groups:
-            group["lr"] = schedule.learning_rate * _rate(step, schedule.steps)
+            group["lr"] = stage.learning_rate * _rate(step, stage.steps)
         loss = loss_of(step, torch.Generator().manual_seed(step))
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        _update_average(average, module, min(schedule.ema, (step + 1) / (step + 10)))
+        _update_average(average, module, min(stage.ema, (step + 1) / (step + 10)))
         losses.append(loss.detach())
-        if (step + 1) % schedule.report_every == 0 or step + 1 == schedule.steps:
+        if (step + 1) % REPORT_EVERY == 0 or step + 1 == stage.steps:
             elapsed = seconds + time.monotonic() - started
-            report(step + 1, torch.stack(losses).mean().item(), (step + 1) * schedule.batch_size, elapsed)
+            report(step + 1, torch.stack(losses).mean().item(), (step + 1) * stage.batch_size, elapsed)
             losses.clear()
-        if time.monotonic() - saved > schedule.checkpoint_seconds or step + 1 == schedule.steps:
+        if time.monotonic() - saved > CHECKPOINT_EVERY or step + 1 == stage.steps:
             saved = time.monotonic()
             _save(checkpoint, module, average, optimizer, step + 1, seconds + saved - started)
-    if schedule.ema:
+    if stage.ema:
         module.load_state_dict(average)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from evaluation.metrics import metric_names
 from evaluation.report import CellResult, ReportData, build_report
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
@@ -53,14 +54,13 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_video(folder / f"{subject}.mp4", 60 * subject)
         for motion in range(MOTIONS):
             failed = (subject, motion) == (1, 2)
-            scores = {} if failed else {"clip_t": subject + motion / 10, "dino_i": motion - subject / 10}
-            cells.append(
-                CellResult(
-                    f"{subject}-{motion}", f"subject{subject}", f"motion{motion}", "a cat", 0,
-                    "failed" if failed else "finished", "out of memory" if failed else "", scores,
-                    None if failed else folder / f"{subject}.mp4", 1.0, False,
-                )
-            )  # fmt: skip
+            scores = dict.fromkeys(metric_names(), 0.5)
+            scores |= {"clip_t": subject + motion / 10, "dino_i": motion - subject / 10}
+            outcome = ("finished", "", scores, folder / f"{subject}.mp4")
+            if failed:
+                outcome = ("failed", "out of memory", {}, None)
+            names = (f"{subject}-{motion}", f"subject{subject}", f"motion{motion}")
+            cells.append(CellResult(*names, "a cat", 0, *outcome, seconds=1.0, reused=False))
     subjects = {f"subject{index}": ("cat", [folder / "reference.png"] * 3) for index in range(SUBJECTS)}
     motions = {f"motion{index}": ("rising", folder / "clip.mp4") for index in range(MOTIONS)}
     data = ReportData("A report", "pocket", "Notice.", [], subjects, motions, cells, {}, "seed: 0\n")
@@ -138,7 +138,7 @@ def test_heat_map_changes_with_the_metric_and_leads_to_the_card(page: "webdriver
     link = page.find_element(By.CSS_SELECTOR, "#map a[href='#cell-1']")
     before = link.get_attribute("style"), link.get_attribute("title")
     assert before[1] == "subject0 × motion1: 0.100"
-    tab = page.find_element(By.CSS_SELECTOR, "#map-metric input[value='1']")
+    tab = page.find_element(By.XPATH, "//*[@id='map-metric']//label[normalize-space()='DINO-I']")
     page.execute_script("arguments[0].click()", tab)
     assert link.get_attribute("title") == "subject0 × motion1: 1.000"
     assert link.get_attribute("style") != before[0]

@@ -1,4 +1,4 @@
-"""Render the dataset of the procedural world: subjects with exact masks, motions with exact trajectories, prompts.
+"""Render the procedural dataset: subjects with exact masks, motions with exact trajectories, prompts.
 
 Shapes: N frames, S pixels a side.
 """

@@ -15,6 +15,7 @@ READ_OUTS = {
     "marking_colour": len(COLOURS),
     "scene": len(SCENES),
 }
+POOLED = 64 + 128 + 128  # widths of what the heads read
 
 
 def _down(inputs: int, outputs: int) -> nn.Sequential:
@@ -31,11 +32,11 @@ class Oracle(nn.Module):
         super().__init__()
         self.stem = _down(3, 32)
         self.middle = _down(32, 64)
-        self.deep = nn.Sequential(_down(64, 128), _down(128, 128))
+        self.deep = _down(64, 128)
         self.foreground = nn.Sequential(nn.Conv2d(64, 64, 3, padding=1), nn.GELU(), nn.Conv2d(64, 1, 1))
-        self.heads = nn.ModuleDict({name: nn.Linear(128 * 2, size) for name, size in READ_OUTS.items()})
+        self.heads = nn.ModuleDict({name: _head(size) for name, size in READ_OUTS.items()})
         self.motion = nn.Sequential(nn.Linear(8 * 19, 128), nn.GELU(), nn.Linear(128, len(MOTIONS)))
-        self.turn = nn.Linear(128 * 2, 16)
+        self.turn = nn.Linear(POOLED, 16)
 
     def forward(self, clips: Tensor) -> dict[str, Tensor]:
         """Read clips.
@@ -53,8 +54,8 @@ class Oracle(nn.Module):
         deep = self.deep(middle)
         # Pool over the foreground and over everything: the subject's colours, and the scene's.
         cover = nn.functional.interpolate(foreground.sigmoid(), size=deep.shape[-2:], mode="area")
-        inside = (deep * cover).sum((2, 3)) / (cover.sum((2, 3)) + 0.1)
-        pooled = torch.cat((inside, deep.mean((2, 3))), dim=-1)
+        inside = [_mean_under(signal, features) for features, signal in ((middle, foreground.sigmoid()), (deep, cover))]
+        pooled = torch.cat((*inside, deep.mean((2, 3))), dim=-1)
         centroid, area = _moments(foreground.sigmoid())
         read = {name: head(pooled).unflatten(0, (batch, frames)) for name, head in self.heads.items()}
         read["foreground"] = foreground[:, 0].unflatten(0, (batch, frames))
@@ -63,6 +64,15 @@ class Oracle(nn.Module):
             path = torch.cat((centroid, area.log(), self.turn(pooled)), dim=-1).unflatten(0, (batch, frames))
             read["motion"] = self.motion(path.flatten(1))
         return read
+
+
+def _head(size: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(POOLED, 128), nn.GELU(), nn.Linear(128, size))
+
+
+def _mean_under(cover: Tensor, features: Tensor) -> Tensor:
+    """Mean (N, C) of features (N, C, H, W) under a cover (N, 1, H, W)."""
+    return (features * cover).sum((2, 3)) / (cover.sum((2, 3)) + 0.1)
 
 
 def _moments(cover: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,41 @@
+# `make demo` and `make test` need Python 3.11, make and git; all else is installed into .venv.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV ?= .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench pull clean
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; assert sys.version_info[:2] == (3, 11), "Python 3.11 is needed, this is " + sys.version'
+	$(PYTHON) -m venv $(VENV)
+	@# torch first and by its exact version: no other package may choose it
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt torch==2.13.0
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+pull: $(INSTALLED)
+	$(BIN)/dreamvideo data pull
+
+demo: pull ## customise 2 subjects and 3 motions, generate and score the 6 combinations, write the report
+	$(BIN)/dreamvideo benchmark run --subjects $(DEMO_SUBJECTS) --motions $(DEMO_MOTIONS)
+
+DEMO_SUBJECTS := cat,racing_car
+DEMO_MOTIONS := wave_right,hop_right,diagonal_rise
+
+test: pull ## run the tests
+	$(BIN)/ruff check .
+	$(BIN)/python -m pytest
+
+lint: $(INSTALLED) ## check the style
+	$(BIN)/ruff check .
+
+bench: pull ## measure speed and orchestration cost on this machine
+	$(BIN)/python benchmarks/pocket.py
+
+clean: ## remove what runs leave; models, data and code stay
+	rm -rf reports mlruns mlflow.db checkpoints

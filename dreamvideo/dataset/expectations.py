@@ -1,0 +1,382 @@
+"""The data gate: what a dataset must be for training and scoring to mean something, as Great Expectations."""
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import great_expectations as gx
+import numpy as np
+import pandas as pd
+from great_expectations import expectations as gxe
+from great_expectations.core import ExpectationSuiteValidationResult
+from great_expectations.data_context.types.base import ProgressBarsConfig
+
+from dreamvideo.dataset import catalog as catalogs
+from dreamvideo.dataset.catalog import Catalog, check_prompt
+from dreamvideo.dataset.clips import length_problem, needed_frames, probe_clip
+from dreamvideo.dataset.data_docs import data_docs_page
+from dreamvideo.dataset.images import open_image
+from dreamvideo.errors import InputError
+from dreamvideo.files import sha256_file
+
+WORDS = r"^[a-z]+([ -][a-z]+)*$"
+SMALLEST_FOREGROUND, LARGEST_FOREGROUND = 0.005, 0.95  # shares of the image: less or more is no useful mask
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Requirements:
+    """What a run asks of its dataset; a count that is None is not checked."""
+
+    subjects: int | None
+    motions: int | None
+    num_frames: int
+    fps: float
+    image_size: int  # the least width and height, in pixels
+    min_images: int = 3
+
+
+@dataclass(frozen=True)
+class GateResult:
+    """The gate's verdict."""
+
+    success: bool
+    problems: tuple[str, ...]  # one sentence each, naming the file and the remedy
+    report: dict[str, Any]  # Great Expectations' own results; JSON without NaN
+    html: str  # Great Expectations' own page of them, complete in itself
+
+    def raise_for_problems(self) -> None:
+        """Raise InputError with the first problem if there are any."""
+        if self.success:
+            return
+        more = f" (and {len(self.problems) - 1} more)" if len(self.problems) > 1 else ""
+        raise InputError(self.problems[0] + more)
+
+
+@dataclass(frozen=True)
+class Check:
+    """An expectation, and the sentence for a row that breaks it (for the whole table: without a row)."""
+
+    expectation: gxe.Expectation
+    problem: Callable[[SimpleNamespace], str]
+
+
+def validate(catalog: Catalog, requirements: Requirements) -> GateResult:
+    """Probe every file of a dataset and hold it against what a run requires.
+
+    Files that cannot be read are problems in the result; nothing is raised for them.
+    """
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = ProgressBarsConfig(globally=False)
+    source = context.data_sources.add_pandas("dataset")
+    results: dict[str, ExpectationSuiteValidationResult] = {}
+    problems: list[str] = []
+    for name, rows, checks in _assets(catalog, requirements):
+        # Without rows, only what is said of the whole table means anything.
+        checks = [
+            check
+            for check in checks
+            if rows or isinstance(check.expectation, gxe.ExpectTableRowCountToBeBetween)
+        ]
+        for index, check in enumerate(checks):
+            check.expectation.meta = {"check": index}
+        batch = source.add_dataframe_asset(name).add_batch_definition_whole_dataframe(name)
+        suite = gx.ExpectationSuite(name=name, expectations=[check.expectation for check in checks])
+        definition = gx.ValidationDefinition(name=name, data=batch, suite=context.suites.add(suite))
+        results[name] = context.validation_definitions.add(definition).run(
+            batch_parameters={"dataframe": pd.DataFrame(rows)}, result_format={"result_format": "COMPLETE"}
+        )
+        problems += _sentences(name, rows, checks, results[name])
+    problems = list(dict.fromkeys(problems))
+    report = {
+        "success": not problems,
+        "problems": problems,
+        "requirements": asdict(requirements),
+        "assets": {name: result.to_json_dict() for name, result in results.items()},
+    }
+    page = data_docs_page(results, problems)
+    return GateResult(not problems, tuple(problems), _without_nan(report), page)
+
+
+def _sentences(
+    asset: str, rows: list[Row], checks: list[Check], result: ExpectationSuiteValidationResult
+) -> Iterable[str]:
+    """One sentence for each row that breaks an expectation."""
+    for outcome in sorted(result.results, key=lambda outcome: outcome.expectation_config.meta["check"]):
+        if outcome.success:
+            continue
+        check = checks[outcome.expectation_config.meta["check"]]
+        failed = outcome.result.get("unexpected_index_list")
+        if failed:
+            yield from (check.problem(SimpleNamespace(**rows[index])) for index in failed)
+        elif "observed_value" in outcome.result:
+            yield check.problem(SimpleNamespace(count=outcome.result["observed_value"]))
+        else:
+            yield f"{asset}: {outcome.expectation_config.type} could not be evaluated; see the data report"
+
+
+def _assets(catalog: Catalog, need: Requirements) -> Iterable[tuple[str, list[Row], list[Check]]]:
+    """Each table of the dataset: its name, its rows, and what is expected of them."""
+    subjects, motions = catalog.subjects.values(), catalog.motions.values()
+    side, root = need.image_size, catalog.root
+    yield "subjects", [_plain(subject) | {"images": len(subject.images)} for subject in subjects], [
+        _count("subjects", need.subjects),
+        _words("class_word", "subject"),
+        Check(
+            gxe.ExpectColumnValuesToBeBetween(column="images", min_value=need.min_images),
+            lambda r: f"subject {r.name!r} has {r.images} images, needs at least {need.min_images}; add some",
+        ),
+        _licence("subject"),
+    ]  # fmt: skip
+    yield "motions", [_plain(motion) | {"clips": len(motion.clips)} for motion in motions], [
+        _count("motions", need.motions),
+        _words("words", "motion"),
+        Check(
+            gxe.ExpectColumnValuesToBeBetween(column="clips", min_value=1),
+            lambda r: f"motion {r.name!r} has no clips, needs at least 1; add a clip",
+        ),
+        _licence("motion"),
+    ]  # fmt: skip
+    images = [_image_row(subject, path, root) for subject in subjects for path in subject.images]
+    yield "images", images, [*_whole("image", side), *_image_checks()]
+    pairs = [
+        (subject, *pair) for subject in subjects for pair in zip(subject.masks, subject.images, strict=False)
+    ]
+    yield "masks", [_mask_row(*pair, root) for pair in pairs], [*_whole("mask", 1), *_mask_checks()]
+    clips = [_clip_row(motion, clip, root, need) for motion in motions for clip in motion.clips]
+    yield "clips", clips, [*_whole("clip", side), *_clip_checks(need)]
+    yield "prompts", [_prompt_row(prompt) for prompt in catalog.prompts], _prompt_checks()
+
+
+def _count(kind: str, wanted: int | None) -> Check:
+    """How many subjects or motions there must be; any number will do if none is required."""
+    return Check(
+        gxe.ExpectTableRowCountToBeBetween(min_value=wanted or 0, max_value=wanted),
+        lambda table: f"the catalog has {table.count} {kind}, needs {wanted}; run `dreamvideo data pull`",
+    )
+
+
+def _words(field: str, kind: str) -> Check:
+    return Check(
+        gxe.ExpectColumnValuesToMatchRegex(column=field, regex=WORDS),
+        lambda r: (
+            f"{kind} {r.name!r}: field {field} is {getattr(r, field)!r}, must be lower-case words; correct it"
+        ),
+    )
+
+
+def _licence(kind: str) -> Check:
+    return Check(
+        gxe.ExpectColumnValuesToMatchRegex(column="licence", regex=r"\S"),
+        lambda r: f"{kind} {r.name!r}: field licence is empty, must name a licence; add it to the catalog",
+    )
+
+
+def _whole(kind: str, side: int) -> list[Check]:
+    """What every file must be: readable, the file that the catalog means, and large enough."""
+    return [
+        Check(gxe.ExpectColumnValuesToBeInSet(column="readable", value_set=[True]), lambda r: r.reason),
+        Check(
+            gxe.ExpectColumnPairValuesToBeEqual(
+                column_A="sha256", column_B="catalog_sha256", ignore_row_if="either_value_is_missing"
+            ),
+            lambda r: f"{kind} {r.file} differs from its SHA-256 in the catalog; run `dreamvideo data pull`",
+        ),
+        Check(
+            gxe.ExpectColumnValuesToBeBetween(column="side", min_value=side),
+            lambda r: (
+                f"{kind} {r.file} is {r.width}x{r.height}, needs at least {side} a side; supply a larger one"
+            ),
+        ),
+    ]
+
+
+def _image_checks() -> list[Check]:
+    return [
+        Check(
+            gxe.ExpectColumnValuesToBeInSet(column="mode", value_set=["RGB"]),
+            lambda r: f"image {r.file} has mode {r.mode}, must be RGB; convert it to RGB",
+        ),
+        Check(
+            gxe.ExpectColumnValuesToBeUnique(column="sha256"),
+            lambda r: (
+                f"image {r.file} occurs more than once, must be in one subject only; remove the other copies"
+            ),
+        ),
+    ]
+
+
+def _mask_checks() -> list[Check]:
+    return [
+        Check(
+            gxe.ExpectColumnPairValuesToBeEqual(
+                column_A="size", column_B="image_size", ignore_row_if="either_value_is_missing"
+            ),
+            lambda r: (
+                f"mask {r.file} is {r.size}, its image is {r.image_size}; export the mask at the image's size"
+            ),
+        ),
+        Check(
+            gxe.ExpectColumnValuesToBeInSet(column="mode", value_set=["L", "1"]),
+            lambda r: f"mask {r.file} has mode {r.mode}, must be L or 1; convert it to greyscale",
+        ),
+        Check(
+            gxe.ExpectColumnValuesToBeInSet(column="greys", value_set=[0]),
+            lambda r: (
+                f"mask {r.file} has {r.greys} pixels other than 0 and 255, must have none; threshold it"
+            ),
+        ),
+        Check(
+            gxe.ExpectColumnValuesToBeBetween(
+                column="foreground",
+                min_value=SMALLEST_FOREGROUND,
+                max_value=LARGEST_FOREGROUND,
+                strict_min=True,
+                strict_max=True,
+            ),
+            lambda r: (
+                f"mask {r.file} covers {r.foreground:.1%} of its image, must be over {SMALLEST_FOREGROUND:.1%} "
+                f"and under {LARGEST_FOREGROUND:.0%}; draw it again, white on the subject"
+            ),
+        ),
+    ]
+
+
+def _clip_checks(need: Requirements) -> list[Check]:
+    return [
+        Check(
+            gxe.ExpectColumnValuesToBeBetween(column="fps", min_value=0, strict_min=True),
+            lambda r: f"clip {r.file} has a frame rate of {r.fps:g}, must be above 0; encode it again as mp4",
+        ),
+        Check(
+            gxe.ExpectColumnPairValuesAToBeGreaterThanB(
+                column_A="frames", column_B="needed", or_equal=True, ignore_row_if="either_value_is_missing"
+            ),
+            lambda r: length_problem(
+                f"motion {r.owner!r}: clip {Path(r.file).name}", r.frames, r.fps, need.num_frames, need.fps
+            ),
+        ),
+        Check(
+            gxe.ExpectColumnValuesToMatchRegex(column="caption", regex=r"\S"),
+            lambda r: f"clip {r.file} has no caption, must say what is seen; add it to the catalog",
+        ),
+    ]
+
+
+def _prompt_problem(r: SimpleNamespace) -> str:
+    if not r.wanted_placeholders:
+        return f"prompt {r.text!r} has a placeholder, must have none as {r.kind}; write a class word instead"
+    try:
+        check_prompt(r.text)
+    except InputError as error:
+        return str(error)
+    raise AssertionError("the expectation and check_prompt disagree")
+
+
+def _prompt_checks() -> list[Check]:
+    return [
+        Check(
+            gxe.ExpectColumnPairValuesToBeEqual(column_A="placeholders", column_B="wanted_placeholders"),
+            _prompt_problem,
+        ),
+        Check(
+            gxe.ExpectColumnPairValuesToBeEqual(column_A="slots", column_B="wanted_slots"),
+            lambda r: (
+                f"prompt {r.text!r} has {{motion}} {r.slots} times, needs it {r.wanted_slots} times as {r.kind}; "
+                "correct the prompt or its kind"
+            ),
+        ),
+        Check(
+            gxe.ExpectColumnValuesToBeUnique(column="text"),
+            lambda r: f"prompt {r.text!r} occurs more than once, must be unique; remove the other copies",
+        ),
+    ]
+
+
+def _plain(entry: catalogs.Subject | catalogs.Motion) -> Row:
+    """The fields of a subject or motion that a table can hold."""
+    return {name: value for name, value in vars(entry).items() if isinstance(value, str)}
+
+
+def _file_row(
+    entry: catalogs.Subject | catalogs.Motion, path: Path, root: Path, probe: Callable[[], Row]
+) -> Row:
+    """What every file's row has, and what ``probe`` finds in it if it can be read."""
+    relative = path.relative_to(root).as_posix()
+    row = {"owner": entry.name, "file": relative, "readable": True, "reason": "", "sha256": None}
+    row |= {"catalog_sha256": entry.sha256[relative], "side": None, "width": None, "height": None}
+    try:
+        row |= {"sha256": sha256_file(path)} if path.is_file() else {}
+        return row | probe()
+    except (InputError, OSError) as error:
+        return row | {"readable": False, "reason": str(error)}
+
+
+def _sides(width: int, height: int) -> Row:
+    return {"width": width, "height": height, "side": min(width, height)}
+
+
+def _image_row(subject: catalogs.Subject, path: Path, root: Path) -> Row:
+    def probe() -> Row:
+        image = open_image(path)
+        return _sides(*image.size) | {"mode": image.mode}
+
+    return {"mode": None} | _file_row(subject, path, root, probe)
+
+
+def _mask_row(subject: catalogs.Subject, path: Path, image: Path, root: Path) -> Row:
+    def probe() -> Row:
+        mask = open_image(path, "mask")
+        values = np.asarray(mask.convert("L"))
+        found = {
+            "mode": mask.mode,
+            "size": "{}x{}".format(*mask.size),
+            "foreground": float((values > 127).mean()),
+        }
+        return _sides(*mask.size) | found | {"greys": int(((values > 0) & (values < 255)).sum())}
+
+    row = {"mode": None, "size": None, "foreground": None, "greys": None}
+    row |= _file_row(subject, path, root, probe)
+    try:
+        return row | {"image_size": "{}x{}".format(*open_image(image).size)}
+    except (InputError, OSError):  # the image's own row says so
+        return row | {"image_size": None}
+
+
+def _clip_row(motion: catalogs.Motion, clip: catalogs.Clip, root: Path, need: Requirements) -> Row:
+    def probe() -> Row:
+        found = probe_clip(clip.path)
+        row = _sides(found.width, found.height) | {"frames": found.frames, "fps": found.fps}
+        return row | {
+            "needed": needed_frames(need.num_frames, found.fps, need.fps) if found.fps > 0 else None
+        }
+
+    row = {"frames": None, "fps": None, "needed": None, "caption": clip.caption}
+    return row | _file_row(motion, clip.path, root, probe)
+
+
+def _prompt_row(prompt: catalogs.Prompt) -> Row:
+    """Placeholders that stand apart count; where none may be, every one does."""
+    apart, all_of_them = catalogs.count_placeholders(prompt.text), prompt.text.count(catalogs.PLACEHOLDER)
+    subject_free = prompt.kind in catalogs.SUBJECT_FREE_KINDS
+    return {
+        "text": prompt.text,
+        "kind": prompt.kind,
+        "placeholders": all_of_them if subject_free or apart == all_of_them else 0,
+        "wanted_placeholders": 0 if subject_free else 1,
+        "slots": prompt.text.count(catalogs.MOTION_SLOT),
+        "wanted_slots": 1 if prompt.kind in catalogs.MOTION_SLOT_KINDS else 0,
+    }
+
+
+def _without_nan(value: Any) -> Any:
+    """A JSON value with None for NaN and the infinities."""
+    if isinstance(value, dict):
+        return {str(key): _without_nan(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

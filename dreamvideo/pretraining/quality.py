@@ -1,0 +1,92 @@
+"""How good the trained pocket models are, measured on clips of the world that no training saw.
+
+Every figure goes into the weight file it is about, so that a report can print it beside the scores that lean on it.
+"""
+
+import random
+
+import torch
+from diffusers import AutoencoderKL
+from open_clip import CLIP
+from torch import Tensor, nn
+from torch.nn import functional
+
+from dreamvideo.base_models.pocket_networks import FRAME_SIZE, NUM_FRAMES
+from dreamvideo.dataset.pocket_world.cast import SUBJECTS
+from dreamvideo.dataset.pocket_world.oracle import READ_OUTS, Oracle
+from dreamvideo.dataset.pocket_world.render import render
+from dreamvideo.dataset.pocket_world.sampling import base_frames, draw_shot
+from dreamvideo.dataset.pocket_world.tokenizer import tokenize
+from dreamvideo.dataset.pocket_world.vocabulary import CLASSES, COLOURS, SCENES
+from dreamvideo.pretraining.bank import LABELS, Bank, to_signal
+
+RETRIEVAL = 256
+
+
+@torch.no_grad()
+def vae_quality(vae: AutoencoderKL, bank: Bank) -> dict[str, float]:
+    """Peak signal-to-noise ratio in dB of held-out frames, over all and over the foreground."""
+    frames, masks = to_signal(bank.pixels[:, 0]), bank.masks[:, 0].float() / 255
+    decoded = torch.cat([vae.decode(vae.encode(chunk).latent_dist.mean).sample for chunk in frames.split(16)])
+    error = (decoded.clamp(-1, 1) - frames).square() / 4  # of signals in [0, 1]
+    foreground = (error * masks).sum() / (masks.sum() * 3)
+    return {"psnr": _decibel(error.mean()), "psnr_foreground": _decibel(foreground)}
+
+
+def _decibel(error: Tensor) -> float:
+    return round(-10 * error.log10().item(), 2)
+
+
+@torch.no_grad()
+def clip_quality(clip: CLIP, bank: Bank) -> dict[str, float]:
+    """Share of 256 held-out frames whose own caption, among 256 different ones, is the nearest."""
+    captions: dict[tuple, int] = {}
+    for clip_index, label in enumerate(bank.labels.tolist()):
+        named = dict(zip(LABELS, label, strict=True))
+        captions.setdefault((named["colour"], named["subject_class"], named["scene"]), clip_index)
+    chosen = list(captions.items())[:RETRIEVAL]
+    texts = [
+        f"a {list(COLOURS)[colour]} {CLASSES[kind]} {list(SCENES.values())[scene]}" for (colour, kind, scene), _ in chosen
+    ]
+    images = to_signal(bank.pixels[[index for _, index in chosen], 0])
+    similarity = clip.encode_image(images, normalize=True) @ clip.encode_text(tokenize(texts), normalize=True).T
+    right = similarity.argmax(1) == torch.arange(len(chosen))
+    return {"retrieval": round(right.float().mean().item(), 4), "captions": len(chosen)}
+
+
+@torch.no_grad()
+def dino_quality(dino: nn.Module, seed: int) -> dict[str, float]:
+    """Share of fresh images of the twenty subjects whose nearest neighbour among four others of each is the same one."""
+    rng = random.Random(seed)
+    shots = [draw_shot(rng, identity, motion="still") for identity in SUBJECTS.values() for _ in range(5)]
+    images, _ = render(base_frames(shots, 1), FRAME_SIZE)
+    embeddings = functional.normalize(dino(images * 2 - 1), dim=-1).unflatten(0, (len(SUBJECTS), 5))
+    queries, gallery = embeddings[:, 0], embeddings[:, 1:].flatten(0, 1)
+    nearest = (queries @ gallery.T).argmax(1) // 4
+    return {"nearest_neighbour": round((nearest == torch.arange(len(SUBJECTS))).float().mean().item(), 4)}
+
+
+@torch.no_grad()
+def oracle_quality(oracle: Oracle, bank: Bank) -> dict[str, float]:
+    """Share of held-out real frames that the oracle reads right, and its mean error of the centroid in pixels."""
+    signal = to_signal(bank.pixels)
+    reads = [oracle(chunk) for chunk in signal.split(8)]
+    right = {}
+    for name, label in zip(LABELS, bank.labels.T, strict=True):
+        guess = torch.cat([read[name] for read in reads]).argmax(-1)
+        right[name] = (guess == (label if name == "motion" else label[:, None])).float().mean().item()
+    assert set(right) == {*READ_OUTS, "motion"}
+    error = torch.cat([read["centroid"] for read in reads]) - true_centroids(bank)
+    right["centroid_error_pixels"] = error.norm(dim=-1).mean().item() * FRAME_SIZE / 2
+    return {name: round(value, 4) for name, value in right.items()}
+
+
+def true_centroids(bank: Bank) -> Tensor:
+    """Centroids (N, F, 2) of the foreground in world units, from the exact masks."""
+    masks = bank.masks[:, :, 0].float()
+    axis = (torch.arange(FRAME_SIZE) + 0.5) * (2 / FRAME_SIZE) - 1
+    total = masks.sum((2, 3)).clamp_min(1)
+    x = (masks.sum(2) * axis).sum(-1) / total
+    y = (masks.sum(3) * axis).sum(-1) / total
+    assert masks.shape[1] == NUM_FRAMES
+    return torch.stack((x, y), dim=-1)
