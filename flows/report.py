@@ -12,7 +12,9 @@ from prefect import task
 from dreamvideo.dataset.catalog import Catalog, load_catalog
 from dreamvideo.errors import InputError
 from dreamvideo.params import Params
+from dreamvideo.weights import read_schema
 from evaluation.report.build import CellResult, ReportData, build_report
+from evaluation.suite import class_prompt
 from flows.provenance import machine, software
 from flows.tracking import KEY, Tracking
 
@@ -55,7 +57,7 @@ def write_report(params: Params, run_id: str) -> tuple[dict[str, float], Path]:
     run, rows = tracking.get(run_id), tracking.read_json(run_id, "cells.json")
     runs = {cell.info.run_id: cell for cell in tracking.runs("cell")}
     with tempfile.TemporaryDirectory() as scratch:
-        cells = [_cell(tracking, row, runs.get(row["run_id"]), Path(scratch)) for row in rows]
+        cells = [_cell(tracking, catalog, row, runs.get(row["run_id"]), Path(scratch)) for row in rows]
         data = ReportData(
             title="DreamVideo benchmark",
             profile=params.profile,
@@ -76,16 +78,15 @@ def write_report(params: Params, run_id: str) -> tuple[dict[str, float], Path]:
 
 
 def oracle_accuracy(params: Params) -> dict[str, float]:
-    """The oracle's own scores on real frames, as its training left them in its weight file."""
-    from dreamvideo.weights import read_schema
-
+    """The oracle's own scores on real frames, as its training left them in its weight file; empty without an oracle."""
     path = params.evaluation.weights / "oracle.safetensors"
-    return read_schema(path).get("accuracy", {}) if path.exists() else {}
+    return read_schema(path).get("quality", {}) if path.exists() else {}
 
 
-def _cell(tracking: Tracking, row: dict, run: Run | None, scratch: Path) -> CellResult:
+def _cell(tracking: Tracking, catalog: Catalog, row: dict, run: Run | None, scratch: Path) -> CellResult:
     """One row of cells.json with what its run recorded."""
-    identity = {name: row[name] for name in ("key", "subject", "motion", "prompt", "seed", "reused")}
+    identity = {name: row[name] for name in ("key", "subject", "motion", "seed", "reused")}
+    identity["prompt"] = class_prompt(row["prompt"], catalog.subject(row["subject"]).class_word)
     if run is None:
         reason = _reason_of_failure(tracking, row["key"])
         return CellResult(**identity, status="failed", reason=reason, metrics={}, video=None, seconds=0.0)

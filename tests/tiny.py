@@ -1,11 +1,19 @@
 """A base model of the pocket architecture at a smaller size, with random weights."""
 
+import dreamvideo  # noqa: F401 (first, since diffusers looks for torchvision)
+
+# isort: split
+from typing import get_args
+
 import torch
 from diffusers import UNet3DConditionModel
+from diffusers.models.resnet import TemporalConvLayer
+from pydantic import BaseModel
 from torch import Tensor
 
 from dreamvideo.base_models import pocket_networks as networks
 from dreamvideo.base_models.contract import Architecture, VideoDiffusionModel
+from dreamvideo.methods.contract import MotionData, SubjectData
 
 
 class TinyModel(VideoDiffusionModel):
@@ -19,6 +27,9 @@ class TinyModel(VideoDiffusionModel):
     def __init__(self) -> None:
         torch.manual_seed(0)
         self.unet = tiny_unet().eval().requires_grad_(False)
+        for layer in self.unet.modules():
+            if isinstance(layer, TemporalConvLayer):  # starts as the identity, which would hide its dropout
+                torch.nn.init.normal_(layer.conv4[-1].weight, std=0.05)
         self.scheduler = networks.build_scheduler()
         self.words = torch.randn(32, 8)
         self.vae = torch.randn(4, 3)
@@ -67,3 +78,42 @@ def tiny_unet() -> UNet3DConditionModel:
         attention_head_dim=4,
         cross_attention_dim=8,
     )
+
+
+class QuietModel(TinyModel):
+    """Without dropout, so that training and evaluation agree."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        for module in self.unet.modules():
+            if isinstance(module, torch.nn.Dropout):
+                module.p = 0.0
+
+
+def tiny_options(schema: type[BaseModel], **named: object) -> dict:
+    """Valid options for any method: every required field at a small value, those called ``named`` at theirs."""
+    options = {}
+    for name, field in schema.model_fields.items():
+        kind = field.annotation
+        if name in named:
+            options[name] = named[name]
+        elif isinstance(kind, type) and issubclass(kind, BaseModel):
+            options[name] = tiny_options(kind, **named)
+        elif field.is_required():
+            options[name] = get_args(kind)[0] if get_args(kind) else {int: 2, float: 0.5, bool: True, str: ""}[kind]
+    return options
+
+
+def tiny_subject(masked: bool = True) -> SubjectData:
+    """Three images, with the upper left of each in the foreground."""
+    images = torch.rand(3, 3, 16, 16, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    masks = torch.zeros(3, 1, 16, 16)
+    masks[:, :, :6, :10] = 1
+    return SubjectData("dog", images, masks if masked else None)
+
+
+def tiny_motion(clips: int = 2) -> MotionData:
+    """Clips of six frames, of which the model sees four."""
+    frames = torch.rand(clips, 6, 3, 16, 16, generator=torch.Generator().manual_seed(2)) * 2 - 1
+    captions = [f"a dog is jumping {'high ' * index}" for index in range(clips)]
+    return MotionData(list(frames), captions, [8.0] * clips, 4, 8.0)

@@ -41,9 +41,7 @@ class Subject:
         """The hash of everything that training on this subject can see; names and folders are not in it."""
         digests = list(self.sha256.values())
         count = len(self.images)
-        return files.content_key(
-            {"class": self.class_word, "images": digests[:count], "masks": digests[count:]}
-        )
+        return files.content_key({"class": self.class_word, "images": digests[:count], "masks": digests[count:]})
 
 
 @dataclass(frozen=True)
@@ -71,9 +69,7 @@ class Motion:
     def content_key(self) -> str:
         """The hash of everything that training on this motion can see; names and folders are not in it."""
         captions = [clip.caption for clip in self.clips]
-        return files.content_key(
-            {"words": self.words, "captions": captions, "clips": list(self.sha256.values())}
-        )
+        return files.content_key({"words": self.words, "captions": captions, "clips": list(self.sha256.values())})
 
 
 @dataclass(frozen=True)
@@ -143,9 +139,7 @@ def check_prompt(text: str) -> None:
     if PLACEHOLDER not in text:
         raise InputError(f"prompt {text!r} has no placeholder; {remedy}")
     if text.count(PLACEHOLDER) > 1:
-        raise InputError(
-            f"prompt {text!r} has {text.count(PLACEHOLDER)} placeholders, needs exactly one; {remedy}"
-        )
+        raise InputError(f"prompt {text!r} has {text.count(PLACEHOLDER)} placeholders, needs exactly one; {remedy}")
     if count != 1:
         raise InputError(f"prompt {text!r} has its placeholder inside a word, needs it apart; {remedy}")
 
@@ -168,9 +162,7 @@ def verify_files(catalog: Catalog) -> None:
                 if not path.is_file():
                     raise InputError(f"{kind} {entry.name!r}: file {relative} does not exist; {PULL}")
                 if files.sha256_file(path) != expected:
-                    raise InputError(
-                        f"{kind} {entry.name!r}: file {relative} differs from its SHA-256; {PULL}"
-                    )
+                    raise InputError(f"{kind} {entry.name!r}: file {relative} differs from its SHA-256; {PULL}")
 
 
 def _subject(name: str, entry: "_Entry") -> Subject:
@@ -197,8 +189,7 @@ def _subject(name: str, entry: "_Entry") -> Subject:
 
 def _motion(name: str, entry: "_Entry") -> Motion:
     clips = tuple(
-        item.done(Clip(path=item.path("path"), caption=item.text("caption")))
-        for item in entry.listed("clips", "clip")
+        item.done(Clip(path=item.path("path"), caption=item.text("caption"))) for item in entry.listed("clips", "clip")
     )
     return entry.done(
         Motion(
@@ -226,9 +217,7 @@ class _Entry:
 
     def __init__(self, label: str, fields: Any, root: Path) -> None:
         if not isinstance(fields, dict):
-            raise InputError(
-                f"{label} is {reprlib.repr(fields)}, must be a mapping of fields; correct {CATALOG_NAME}"
-            )
+            raise InputError(f"{label} is {reprlib.repr(fields)}, must be a mapping of fields; correct {CATALOG_NAME}")
         self.label, self.fields, self.root = label, dict(fields), root
 
     def take(self, field: str, kind: type, article: str, default: Any = _REQUIRED) -> Any:
@@ -255,25 +244,20 @@ class _Entry:
     def paths(self, field: str, default: Any = _REQUIRED) -> tuple[Path, ...]:
         paths = [self._inside(field, value) for value in self.take(field, list, "a list of paths", default)]
         if len(set(paths)) < len(paths):
-            raise InputError(
-                f"{self.label}: field {field} lists a file twice; list each file once in {CATALOG_NAME}"
-            )
+            raise InputError(f"{self.label}: field {field} lists a file twice; list each file once in {CATALOG_NAME}")
         return tuple(paths)
 
     def digests(self, paths: Iterable[Path]) -> dict[str, str]:
         """The SHA-256 of each of ``paths``, in their order."""
         given = {
-            PurePosixPath(str(key)).as_posix(): value
-            for key, value in self.take("sha256", dict, "a mapping").items()
+            PurePosixPath(str(key)).as_posix(): value for key, value in self.take("sha256", dict, "a mapping").items()
         }
         wanted = [path.relative_to(self.root).as_posix() for path in paths]
         for name in (*wanted, *given):
             if name not in wanted:
                 raise self._bad("sha256", name, "about a listed file")
             if not re.fullmatch("[0-9a-f]{64}", str(given.get(name))):
-                raise self._bad(
-                    f"sha256 of {name}", given.get(name), f"64 hexadecimal digits (`sha256sum {name}`)"
-                )
+                raise self._bad(f"sha256 of {name}", given.get(name), f"64 hexadecimal digits (`sha256sum {name}`)")
         return {name: given[name] for name in wanted}
 
     def named(self, field: str, kind: str) -> Iterable[tuple[str, "_Entry"]]:
@@ -292,9 +276,7 @@ class _Entry:
     def done(self, parsed: Any = None) -> Any:
         """Return ``parsed`` unless there are fields left that nobody took."""
         if self.fields:
-            raise InputError(
-                f"{self.label}: unknown field {next(iter(self.fields))}; remove it from {CATALOG_NAME}"
-            )
+            raise InputError(f"{self.label}: unknown field {next(iter(self.fields))}; remove it from {CATALOG_NAME}")
         return parsed
 
     def _inside(self, field: str, value: Any) -> Path:

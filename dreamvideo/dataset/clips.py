@@ -77,9 +77,7 @@ def write_clip(path: Path, frames: Tensor, fps: float) -> None:
     assert frames.dtype == torch.uint8 and frames.ndim == 4 and frames.shape[1] == 3
     height, width = frames.shape[2:]
     if height % 2 or width % 2:
-        raise InputError(
-            f"clip {path}: frames are {width}x{height}, sides must be even; choose an even frame size"
-        )
+        raise InputError(f"clip {path}: frames are {width}x{height}, sides must be even; choose an even frame size")
     with (
         replacing(path) as temporary,
         av.open(str(temporary), "w", options={"fflags": "+bitexact", "movflags": "+faststart"}) as container,
@@ -117,9 +115,7 @@ def length_problem(clip: str, frames: int, clip_fps: float, num_frames: int, fps
     needed = needed_frames(num_frames, clip_fps, fps)
     if frames >= needed:
         return None
-    return (
-        f"{clip} has {frames} frames, needs at least {needed}; record a longer clip or lower data.num_frames"
-    )
+    return f"{clip} has {frames} frames, needs at least {needed}; record a longer clip or lower data.num_frames"
 
 
 def check_length(motion: str, path: Path, frames: int, clip_fps: float, num_frames: int, fps: float) -> None:
@@ -133,9 +129,7 @@ def check_length(motion: str, path: Path, frames: int, clip_fps: float, num_fram
         raise InputError(problem)
 
 
-def sample_window(
-    frames: Tensor, clip_fps: float, num_frames: int, fps: float, generator: torch.Generator
-) -> Tensor:
+def sample_window(frames: Tensor, clip_fps: float, num_frames: int, fps: float, generator: torch.Generator) -> Tensor:
     """A training window: a random start, then every stride-th frame.
 
     Args:
@@ -191,9 +185,7 @@ def _opened(path: Path) -> Iterator[av.container.InputContainer]:
             yield container
     except (av.error.FFmpegError, StopIteration) as error:
         reason = getattr(error, "strerror", None) or "no frames"
-        raise InputError(
-            f"clip {path} cannot be read ({reason}); replace it with a whole mp4 file"
-        ) from error
+        raise InputError(f"clip {path} cannot be read ({reason}); replace it with a whole mp4 file") from error
 
 
 def _rate(stream: av.VideoStream) -> float:

@@ -78,9 +78,7 @@ def validate(catalog: Catalog, requirements: Requirements) -> GateResult:
     for name, rows, checks in _assets(catalog, requirements):
         # Without rows, only what is said of the whole table means anything.
         checks = [
-            check
-            for check in checks
-            if rows or isinstance(check.expectation, gxe.ExpectTableRowCountToBeBetween)
+            check for check in checks if rows or isinstance(check.expectation, gxe.ExpectTableRowCountToBeBetween)
         ]
         for index, check in enumerate(checks):
             check.expectation.meta = {"check": index}
@@ -143,9 +141,7 @@ def _assets(catalog: Catalog, need: Requirements) -> Iterable[tuple[str, list[Ro
     ]  # fmt: skip
     images = [_image_row(subject, path, root) for subject in subjects for path in subject.images]
     yield "images", images, [*_whole("image", side), *_image_checks()]
-    pairs = [
-        (subject, *pair) for subject in subjects for pair in zip(subject.masks, subject.images, strict=False)
-    ]
+    pairs = [(subject, *pair) for subject in subjects for pair in zip(subject.masks, subject.images, strict=False)]
     yield "masks", [_mask_row(*pair, root) for pair in pairs], [*_whole("mask", 1), *_mask_checks()]
     clips = [_clip_row(motion, clip, root, need) for motion in motions for clip in motion.clips]
     yield "clips", clips, [*_whole("clip", side), *_clip_checks(need)]
@@ -163,9 +159,7 @@ def _count(kind: str, wanted: int | None) -> Check:
 def _words(field: str, kind: str) -> Check:
     return Check(
         gxe.ExpectColumnValuesToMatchRegex(column=field, regex=WORDS),
-        lambda r: (
-            f"{kind} {r.name!r}: field {field} is {getattr(r, field)!r}, must be lower-case words; correct it"
-        ),
+        lambda r: f"{kind} {r.name!r}: field {field} is {getattr(r, field)!r}, must be lower-case words; correct it",
     )
 
 
@@ -188,9 +182,7 @@ def _whole(kind: str, side: int) -> list[Check]:
         ),
         Check(
             gxe.ExpectColumnValuesToBeBetween(column="side", min_value=side),
-            lambda r: (
-                f"{kind} {r.file} is {r.width}x{r.height}, needs at least {side} a side; supply a larger one"
-            ),
+            lambda r: f"{kind} {r.file} is {r.width}x{r.height}, needs at least {side} a side; supply a larger one",
         ),
     ]
 
@@ -203,9 +195,7 @@ def _image_checks() -> list[Check]:
         ),
         Check(
             gxe.ExpectColumnValuesToBeUnique(column="sha256"),
-            lambda r: (
-                f"image {r.file} occurs more than once, must be in one subject only; remove the other copies"
-            ),
+            lambda r: f"image {r.file} occurs more than once, must be in one subject only; remove the other copies",
         ),
     ]
 
@@ -216,9 +206,7 @@ def _mask_checks() -> list[Check]:
             gxe.ExpectColumnPairValuesToBeEqual(
                 column_A="size", column_B="image_size", ignore_row_if="either_value_is_missing"
             ),
-            lambda r: (
-                f"mask {r.file} is {r.size}, its image is {r.image_size}; export the mask at the image's size"
-            ),
+            lambda r: f"mask {r.file} is {r.size}, its image is {r.image_size}; export the mask at the image's size",
         ),
         Check(
             gxe.ExpectColumnValuesToBeInSet(column="mode", value_set=["L", "1"]),
@@ -226,9 +214,7 @@ def _mask_checks() -> list[Check]:
         ),
         Check(
             gxe.ExpectColumnValuesToBeInSet(column="greys", value_set=[0]),
-            lambda r: (
-                f"mask {r.file} has {r.greys} pixels other than 0 and 255, must have none; threshold it"
-            ),
+            lambda r: f"mask {r.file} has {r.greys} pixels other than 0 and 255, must have none; threshold it",
         ),
         Check(
             gxe.ExpectColumnValuesToBeBetween(
@@ -239,8 +225,8 @@ def _mask_checks() -> list[Check]:
                 strict_max=True,
             ),
             lambda r: (
-                f"mask {r.file} covers {r.foreground:.1%} of its image, must be over {SMALLEST_FOREGROUND:.1%} "
-                f"and under {LARGEST_FOREGROUND:.0%}; draw it again, white on the subject"
+                f"mask {r.file} covers {r.foreground:.1%} of its image, "
+                f"must be over {SMALLEST_FOREGROUND:.1%} and under {LARGEST_FOREGROUND:.0%}; draw it again"
             ),
         ),
     ]
@@ -286,8 +272,8 @@ def _prompt_checks() -> list[Check]:
         Check(
             gxe.ExpectColumnPairValuesToBeEqual(column_A="slots", column_B="wanted_slots"),
             lambda r: (
-                f"prompt {r.text!r} has {{motion}} {r.slots} times, needs it {r.wanted_slots} times as {r.kind}; "
-                "correct the prompt or its kind"
+                f"prompt {r.text!r} has {{motion}} {r.slots} times, needs it {r.wanted_slots} times "
+                f"as {r.kind}; correct the prompt or its kind"
             ),
         ),
         Check(
@@ -302,9 +288,7 @@ def _plain(entry: catalogs.Subject | catalogs.Motion) -> Row:
     return {name: value for name, value in vars(entry).items() if isinstance(value, str)}
 
 
-def _file_row(
-    entry: catalogs.Subject | catalogs.Motion, path: Path, root: Path, probe: Callable[[], Row]
-) -> Row:
+def _file_row(entry: catalogs.Subject | catalogs.Motion, path: Path, root: Path, probe: Callable[[], Row]) -> Row:
     """What every file's row has, and what ``probe`` finds in it if it can be read."""
     relative = path.relative_to(root).as_posix()
     row = {"owner": entry.name, "file": relative, "readable": True, "reason": "", "sha256": None}
@@ -351,9 +335,7 @@ def _clip_row(motion: catalogs.Motion, clip: catalogs.Clip, root: Path, need: Re
     def probe() -> Row:
         found = probe_clip(clip.path)
         row = _sides(found.width, found.height) | {"frames": found.frames, "fps": found.fps}
-        return row | {
-            "needed": needed_frames(need.num_frames, found.fps, need.fps) if found.fps > 0 else None
-        }
+        return row | {"needed": needed_frames(need.num_frames, found.fps, need.fps) if found.fps > 0 else None}
 
     row = {"frames": None, "fps": None, "needed": None, "caption": clip.caption}
     return row | _file_row(motion, clip.path, root, probe)

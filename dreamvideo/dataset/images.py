@@ -69,9 +69,7 @@ def read_mask(path: Path, size: int, expected: tuple[int, int]) -> Tensor:
     mask = open_image(path, "mask")
     if mask.size != tuple(expected):
         found, wanted = ("x".join(map(str, size)) for size in (mask.size, expected))
-        raise InputError(
-            f"mask {path} is {found}, its image is {wanted}; export the mask at the image's size"
-        )
+        raise InputError(f"mask {path} is {found}, its image is {wanted}; export the mask at the image's size")
     square = _centre_square(mask.convert("L").point(lambda value: 255 if value > 127 else 0))
     cover = np.asarray(square.resize((size, size), Image.Resampling.BOX), dtype=np.float32)
     return torch.from_numpy(cover > 127).float()[None]

@@ -100,11 +100,26 @@ def change(*keys, to):
 
 
 BAD = {
-    "missing field": (change("subjects", "cat", "licence", to=None), "subject 'cat': field licence is missing; add it"),
-    "unknown field": (change("subjects", "cat", "colour", to="red"), "subject 'cat': unknown field colour; remove it"),
-    "mistyped": (change("subjects", "cat", "class_word", to=3), "subject 'cat': field class_word is 3, must be text"),
-    "bad kind": (change("subjects", "cat", "kind", to="toy"), "field kind is 'toy', must be one of pet, object"),
-    "bad prompt kind": (change("prompts", 0, "kind", to="x"), "prompt 1: field kind is 'x', must be one of subject"),
+    "missing field": (
+        change("subjects", "cat", "licence", to=None),
+        "subject 'cat': field licence is missing; add it",
+    ),
+    "unknown field": (
+        change("subjects", "cat", "colour", to="red"),
+        "subject 'cat': unknown field colour; remove it",
+    ),
+    "mistyped": (
+        change("subjects", "cat", "class_word", to=3),
+        "subject 'cat': field class_word is 3, must be text",
+    ),
+    "bad kind": (
+        change("subjects", "cat", "kind", to="toy"),
+        "field kind is 'toy', must be one of pet, object",
+    ),
+    "bad prompt kind": (
+        change("prompts", 0, "kind", to="x"),
+        "prompt 1: field kind is 'x', must be one of subject",
+    ),
     "no list": (change("prompts", to={}), "catalog.yaml: field prompts is {}, must be a list"),
     "no mapping": (change("motions", "zigzag", to=[]), "motion 'zigzag' is [], must be a mapping of fields"),
     "missing caption": (
@@ -112,12 +127,27 @@ BAD = {
         "motion 'zigzag': clip 1: field caption is missing",
     ),
     "bad name": (change("subjects", "My Cat", to={}), "subject name 'My Cat' must be lower-case letters"),
-    "absolute": (change("subjects", "cat", "images", to=["/etc/passwd"]), "'/etc/passwd', must be a path that stays"),
-    "upwards": (change("subjects", "cat", "images", to=["../x.png"]), "'../x.png', must be a path that stays inside"),
-    "link out": (change("subjects", "cat", "images", to=["out.png"]), "'out.png', must be a path that stays inside"),
+    "absolute": (
+        change("subjects", "cat", "images", to=["/etc/passwd"]),
+        "'/etc/passwd', must be a path that stays",
+    ),
+    "upwards": (
+        change("subjects", "cat", "images", to=["../x.png"]),
+        "'../x.png', must be a path that stays inside",
+    ),
+    "link out": (
+        change("subjects", "cat", "images", to=["out.png"]),
+        "'out.png', must be a path that stays inside",
+    ),
     "twice": (change("subjects", "cat", "images", to=[SUBJECT, SUBJECT]), "field images lists a file twice"),
-    "masks": (change("subjects", "cat", "masks", to=["a.png", "b.png"]), "field masks has 2 files, needs 1, one an"),
-    "no digest": (change("subjects", "cat", "sha256", to={}), f"field sha256 of {SUBJECT} is None, must be 64"),
+    "masks": (
+        change("subjects", "cat", "masks", to=["a.png", "b.png"]),
+        "field masks has 2 files, needs 1, one an",
+    ),
+    "no digest": (
+        change("subjects", "cat", "sha256", to={}),
+        f"field sha256 of {SUBJECT} is None, must be 64",
+    ),
     "stray digest": (
         change("subjects", "cat", "sha256", "x.png", to="0" * 64),
         "field sha256 is 'x.png', must be about a listed file",
@@ -136,7 +166,7 @@ def test_bad_entries_are_named(tmp_path, entries, case):
 
 
 def test_no_catalog(tmp_path):
-    with pytest.raises(InputError, match="there is no dataset in .*; run `dreamvideo data pull`"):
+    with pytest.raises(InputError, match=r"there is no dataset in .*; run `dreamvideo data pull`"):
         load_catalog(tmp_path)
 
 
@@ -167,10 +197,12 @@ def test_verify_files(tmp_path, entries):
     catalog = load(tmp_path, entries)
     verify_files(catalog)
     (tmp_path / CLIP).write_bytes(b"other")
-    with pytest.raises(InputError, match="motion 'zigzag': file .* differs from its SHA-256; run `dreamvideo data pull`"):
+    with pytest.raises(
+        InputError, match=r"motion 'zigzag': file .* differs from its SHA-256; run `dreamvideo data pull`"
+    ):
         verify_files(catalog)
     (tmp_path / SUBJECT).unlink()
-    with pytest.raises(InputError, match="subject 'cat': file .* does not exist; run `dreamvideo data pull`"):
+    with pytest.raises(InputError, match=r"subject 'cat': file .* does not exist; run `dreamvideo data pull`"):
         verify_files(catalog)
 
 

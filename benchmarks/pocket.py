@@ -1,0 +1,112 @@
+"""What a video costs, and what orchestration adds: `make bench`. Prints a table, writes benchmarks/pocket.json.
+
+The same cells run twice in one process: as a bare loop (sample, decode, save, score), and as the benchmark flow runs
+them (Prefect task, MLflow run, artifacts). On noisy machines read the ratio, not the seconds. Untrained adapters of
+the true size stand in for trained ones, since their values do not change the work.
+"""
+
+import json
+import os
+import resource
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+
+from prefect import flow
+from rich.console import Console
+from rich.table import Table
+
+from dreamvideo.base_models import describe_base_model
+from dreamvideo.params import load_params
+from flows.benchmark import Request, plan_request
+from flows.cells import generate_video, run_cell_task
+from flows.customize import train_adapter
+from flows.provenance import machine
+from flows.workbench import Workbench, workbench
+
+SUBJECTS, MOTIONS, ROUNDS = 2, 4, 3
+
+
+def main() -> None:
+    repository = Path.cwd()
+    params = load_params()
+    with tempfile.TemporaryDirectory() as folder:
+        absolute = {
+            "data": params.data.model_copy(update={"root": repository / params.data.root}),
+            "base_model": params.base_model.model_copy(update={"weights": repository / params.base_model.weights}),
+            "evaluation": params.evaluation.model_copy(update={"weights": repository / params.evaluation.weights}),
+            "method": params.method.model_copy(update={"options": _one_step(params.method.options)}),
+        }
+        os.chdir(folder)
+        figures = measure(params.model_copy(update=absolute))
+        os.chdir(repository)
+    path = repository / "benchmarks" / "pocket.json"
+    path.write_text(json.dumps(figures, indent=2) + "\n")
+    show(figures)
+
+
+def _one_step(options: dict) -> dict:
+    """The method's options with a single training step a stage."""
+    return {
+        name: {**value, "steps": 1} if isinstance(value, dict) and "steps" in value else value
+        for name, value in options.items()
+    }
+
+
+def measure(params) -> dict:  # noqa: ANN001
+    params_json = params.model_dump_json()
+    bench = workbench(params_json)
+    plan = plan_request(params, bench.catalog, Request(str(SUBJECTS), str(MOTIONS)))
+    adapters = {adapter.key: train_adapter(bench, adapter) for adapter in plan.adapters}
+    _bare(bench, plan.cells[0], adapters)  # warm up
+    bare, orchestrated, sampled = [], [], []
+
+    @flow(name="measured", validate_parameters=False)
+    def orchestrate() -> None:
+        with bench.tracking.run("measurement", "measurement", "none") as record:
+            for _ in range(ROUNDS):
+                started = time.perf_counter()
+                for cell in plan.cells:
+                    sampled.append(_bare(bench, cell, adapters))
+                bare.append(time.perf_counter() - started)
+                started = time.perf_counter()
+                for cell in plan.cells:
+                    run_cell_task(params_json, cell, adapters, record.run_id)
+                orchestrated.append(time.perf_counter() - started)
+
+    orchestrate()
+    cells = len(plan.cells)
+    return {
+        "machine": machine(),
+        "sampling_steps": params.sampling.steps,
+        "unet_parameters": sum(p.numel() for p in describe_base_model(params.base_model).unet.parameters()),
+        "seconds_per_video": round(median(sampled), 3),
+        "seconds_per_cell_bare": round(min(bare) / cells, 3),
+        "seconds_per_cell_orchestrated": round(min(orchestrated) / cells, 3),
+        "orchestration_share": round(median(o / b for o, b in zip(orchestrated, bare, strict=True)) - 1, 4),
+        "peak_memory_gib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
+    }
+
+
+def _bare(bench: Workbench, cell, adapters: dict[str, str]) -> float:  # noqa: ANN001
+    """One cell without orchestration; returns the seconds for the video alone."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "video.mp4"
+        started = time.perf_counter()
+        generate_video(bench, cell, adapters, path)
+        seconds = time.perf_counter() - started
+        bench.suite.score_video(path, bench.catalog.subject(cell.subject), bench.catalog.motion(cell.motion), cell.prompt)
+    return seconds
+
+
+def show(figures: dict) -> None:
+    table = Table("figure", "value", title=f"pocket on {figures['machine']['processor']}, {figures['machine']['cores']} cores")
+    for name, value in figures.items():
+        if name != "machine":
+            table.add_row(name, str(value))
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()

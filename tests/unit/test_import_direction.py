@@ -1,0 +1,55 @@
+"""Imports run one way, flows -> evaluation -> dreamvideo, and help comes at once."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+ORCHESTRATION = {"prefect", "mlflow"}
+FORBIDDEN = {
+    "dreamvideo": {"evaluation", "flows", *ORCHESTRATION},
+    "evaluation": {"flows", *ORCHESTRATION},
+}
+HEAVY = ("torch", "torchvision", "prefect", "mlflow", "diffusers", "great_expectations", "open_clip", "pandas", "dvc")
+
+
+def imported(source: str) -> set[str]:
+    """Top-level packages that a file imports, at its head or within functions."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            found.add(node.module.partition(".")[0])
+        elif isinstance(node, ast.Call) and getattr(node.func, "attr", getattr(node.func, "id", "")) == "import_module":
+            found |= {str(a.value).partition(".")[0] for a in node.args if isinstance(a, ast.Constant)}
+    return found
+
+
+FILES = [(package, path) for package in FORBIDDEN for path in sorted((ROOT / package).rglob("*.py"))]
+
+
+@pytest.mark.parametrize(("package", "path"), FILES, ids=[str(path.relative_to(ROOT)) for _, path in FILES])
+def test_a_file_imports_nothing_from_above(package, path):
+    assert not imported(path.read_text()) & FORBIDDEN[package]
+
+
+def test_the_check_sees_every_way_to_import():
+    source = "import a.b\ndef f():\n    from c.d import e\n    import_module('g.h')\nimportlib.import_module('i')\nfrom . import j"
+    assert imported(source) == {"a", "c", "g", "i"}
+    assert len(FILES) > 40
+
+
+def test_orchestration_and_tests_are_not_imported_by_each_other():
+    for path in (ROOT / "flows").rglob("*.py"):
+        assert "tests" not in imported(path.read_text())
+
+
+@pytest.mark.parametrize("module", ["flows.cli", "dreamvideo", "dreamvideo.dataset.catalog", "dreamvideo.params"])
+def test_importing_costs_no_heavy_library(module):
+    code = f"import sys, {module}; print(*[name for name in {HEAVY} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""

@@ -1,0 +1,150 @@
+from pathlib import Path
+
+import pytest
+import yaml
+from pydantic import ValidationError
+
+from dreamvideo.errors import InputError
+from dreamvideo.methods import methods
+from dreamvideo.params import Params, load_params
+
+SHIPPED = Path(__file__).parents[2] / "params.yaml"
+
+
+@pytest.fixture
+def content():
+    return yaml.safe_load(SHIPPED.read_text())
+
+
+@pytest.fixture
+def pocket(content):
+    return content["profiles"]["pocket"]
+
+
+@pytest.fixture
+def load(tmp_path, content):
+    def write_and_load(profile: str | None = None) -> Params:
+        path = tmp_path / "params.yaml"
+        path.write_text(yaml.safe_dump(content))
+        return load_params(path, profile)
+
+    return write_and_load
+
+
+def refused(load, profile: str | None = None) -> str:
+    with pytest.raises(InputError) as error:
+        load(profile)
+    return str(error.value)
+
+
+def test_every_shipped_profile_loads_with_a_method_that_takes_its_options(content):
+    for profile in content["profiles"]:
+        params = load_params(SHIPPED, profile)
+        assert params.profile == profile
+        methods[params.method.name](params.method.options)
+    assert load_params(SHIPPED).profile == content["default_profile"]
+
+
+def test_values_arrive_typed(load):
+    params = load("pocket")
+    assert params.data.root == Path("data") and params.sampling.guidance_scale == 4.0
+    assert params.pretraining.vae.learning_rate == 2e-3
+
+
+def test_pretraining_is_optional(load, pocket):
+    del pocket["pretraining"]
+    assert load().pretraining is None
+
+
+def test_parameters_are_frozen(load):
+    params = load()
+    with pytest.raises(ValidationError):
+        params.sampling.steps = 3
+
+
+def test_parameters_survive_json(load):
+    params = load()
+    assert Params.model_validate_json(params.model_dump_json()) == params
+
+
+@pytest.mark.parametrize(
+    ("keys", "near"),
+    [
+        (("sampling", "step"), "sampling.steps"),
+        (("bencmark",), "benchmark"),
+        (("pretraining", "vae", "learning_rat"), "pretraining.vae.learning_rate"),
+    ],
+)
+def test_an_unknown_key_suggests_the_nearest(load, pocket, keys, near):
+    section = pocket
+    for key in keys[:-1]:
+        section = section[key]
+    section[keys[-1]] = 3
+    message = refused(load)
+    assert f"profiles.pocket: unknown key '{'.'.join(keys)}'; did you mean '{near}'" in message
+
+
+def test_an_unknown_key_far_from_all_lists_those_of_its_section(load, pocket):
+    pocket["benchmark"]["xyzzy"] = 1
+    assert "unknown key 'benchmark.xyzzy'; known are: benchmark.prompts, benchmark.seed" in refused(load)
+
+
+def test_an_unknown_key_at_the_top_suggests_the_nearest(load, content):
+    content["default_profle"] = "pocket"
+    assert "unknown key 'default_profle'; did you mean 'default_profile'" in refused(load)
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value"),
+    [("sampling", "steps", "many"), ("sampling", "steps", 0), ("data", "num_frames", 1), ("data", "fps", [8])],
+)
+def test_a_value_that_does_not_fit_is_named_by_its_full_key(load, pocket, section, key, value):
+    pocket[section][key] = value
+    message = refused(load)
+    assert f"profiles.pocket: {section}.{key} is {value!r}: " in message and message.endswith("; correct it")
+
+
+def test_a_missing_key_is_named_and_called_missing(load, pocket):
+    del pocket["sampling"]["steps"]
+    message = refused(load)
+    assert "sampling.steps" in message
+    assert "guidance_scale" not in message, "its neighbours are not its value"
+
+
+def test_a_section_that_is_no_mapping_is_named(load, pocket):
+    pocket["sampling"] = 20
+    assert "profiles.pocket: sampling is 20: " in refused(load)
+
+
+@pytest.mark.parametrize("change", [{"steps": "many"}, {"steps": 0}])
+def test_a_wrong_option_of_a_method_is_named_by_its_full_key(load, pocket, change):
+    options = pocket["method"]["options"]
+    options["motion_adapter"] |= change
+    with pytest.raises(InputError, match=r"params.yaml: method.options: motion_adapter.steps is"):
+        methods["dreamvideo"](load().method.options)
+
+
+def test_an_unknown_option_deep_in_a_methods_options_suggests_the_nearest(load, pocket):
+    pocket["method"]["options"]["motion_adapter"]["caption_dropuot"] = 0.5
+    near = "unknown key 'motion_adapter.caption_dropuot'; did you mean 'motion_adapter.caption_dropout'"
+    with pytest.raises(InputError, match=near):
+        methods["dreamvideo"](load().method.options)
+
+
+def test_an_unknown_profile_suggests_the_nearest(load, content):
+    assert refused(load, "poket") == "unknown profile 'poket'; did you mean 'pocket'?"
+    content["default_profile"] = "pockett"
+    assert refused(load) == "unknown profile 'pockett'; did you mean 'pocket'?"
+
+
+def test_an_absent_file_is_named_with_the_remedy(tmp_path):
+    with pytest.raises(InputError, match=r"params\.yaml: no such file; run from the repository's folder"):
+        load_params(tmp_path / "params.yaml")
+
+
+@pytest.mark.parametrize("text", ["profiles: [", "", "- a list", "a: {b: 1}\n c"])
+def test_a_file_that_is_no_mapping_is_refused_by_name(tmp_path, text):
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=r"params\.yaml: .*(mend|correct) it"):
+        load_params(path)
