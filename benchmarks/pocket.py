@@ -54,7 +54,7 @@ def _one_step(options: dict) -> dict:
     }
 
 
-def measure(params) -> dict:  # noqa: ANN001
+def measure(params) -> dict:
     params_json = params.model_dump_json()
     bench = workbench(params_json)
     plan = plan_request(params, bench.catalog, Request(str(SUBJECTS), str(MOTIONS)))
@@ -89,19 +89,23 @@ def measure(params) -> dict:  # noqa: ANN001
     }
 
 
-def _bare(bench: Workbench, cell, adapters: dict[str, str]) -> float:  # noqa: ANN001
+def _bare(bench: Workbench, cell, adapters: dict[str, str]) -> float:
     """One cell without orchestration; returns the seconds for the video alone."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "video.mp4"
         started = time.perf_counter()
         generate_video(bench, cell, adapters, path)
         seconds = time.perf_counter() - started
-        bench.suite.score_video(path, bench.catalog.subject(cell.subject), bench.catalog.motion(cell.motion), cell.prompt)
+        bench.suite.score_video(
+            path, bench.catalog.subject(cell.subject), bench.catalog.motion(cell.motion), cell.prompt
+        )
     return seconds
 
 
 def show(figures: dict) -> None:
-    table = Table("figure", "value", title=f"pocket on {figures['machine']['processor']}, {figures['machine']['cores']} cores")
+    table = Table(
+        "figure", "value", title=f"pocket on {figures['machine']['processor']}, {figures['machine']['cores']} cores"
+    )
     for name, value in figures.items():
         if name != "machine":
             table.add_row(name, str(value))

@@ -123,7 +123,9 @@ def identity_adapter(unet: UNet3DConditionModel, bottleneck: float, placement: P
     return Adapter(unet, Transformer2DModel, ("attn2",), bottleneck, placement)
 
 
-def motion_adapter(unet: UNet3DConditionModel, bottleneck: float, placement: Placement, condition_width: int) -> Adapter:
+def motion_adapter(
+    unet: UNet3DConditionModel, bottleneck: float, placement: Placement, condition_width: int
+) -> Adapter:
     """The motion adapter: beside both attentions and the feed-forward of every temporal transformer (Sec. 3.3)."""
     from diffusers.models.transformers.transformer_temporal import TransformerTemporalModel
 

@@ -8,7 +8,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dreamvideo.errors import InputError, unknown_name
 
-
 S = TypeVar("S", bound=BaseModel)
 
 

@@ -5,7 +5,6 @@ from typing import Generic, TypeVar
 
 from dreamvideo.errors import unknown_name
 
-
 T = TypeVar("T")
 
 

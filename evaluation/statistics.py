@@ -27,9 +27,7 @@ class Interval:
     n: int
 
 
-def hierarchical_bootstrap(
-    table: pd.DataFrame, resamples: int = 2000, seed: int = 0, level: float = LEVEL
-) -> Interval:
+def hierarchical_bootstrap(table: pd.DataFrame, resamples: int = 2000, seed: int = 0, level: float = LEVEL) -> Interval:
     """Mean of the cells, with a percentile interval over resampled subjects and resampled motions.
 
     With one subject only the motions vary, and the interval says nothing of other subjects; likewise with one
@@ -135,9 +133,7 @@ def _crossing(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     return sums, counts
 
 
-def _resampled_means(
-    sums: np.ndarray, counts: np.ndarray, resamples: int, random: np.random.Generator
-) -> np.ndarray:
+def _resampled_means(sums: np.ndarray, counts: np.ndarray, resamples: int, random: np.random.Generator) -> np.ndarray:
     """Means (resamples,): a crossing weighs how often its subject is drawn times how often its motion is."""
     subjects, motions = (random.multinomial(size, np.full(size, 1 / size), resamples) for size in sums.shape)
     total = ((subjects @ sums) * motions).sum(axis=1)

@@ -12,8 +12,8 @@ from dreamvideo.dataset.catalog import Catalog, load_catalog, verify_files
 from dreamvideo.errors import InputError
 from dreamvideo.files import content_key
 from dreamvideo.params import Params
-from flows.customize import train_adapter_task
 from flows.cells import run_cell_task
+from flows.customize import train_adapter_task
 from flows.plan import Plan, choose, plan_benchmark
 from flows.progress import bar, console
 from flows.provenance import data_hash, git_commit
@@ -179,9 +179,7 @@ def validate_data(params: Params) -> str:
 REQUIRED_SIZE = 64  # pixels a side
 
 
-def _log_cells(
-    tracking: Tracking, run_id: str, plan: Plan, cells: dict[str, str | None], reused: set[str]
-) -> None:
+def _log_cells(tracking: Tracking, run_id: str, plan: Plan, cells: dict[str, str | None], reused: set[str]) -> None:
     """Store with the benchmark's run which cell has which run, so that a report can be built again from MLflow alone."""
     if len(cells) != len(plan.cells):
         raise InputError("two combinations have one key; remove the duplicate prompt from the catalog")

@@ -29,20 +29,24 @@ Prompts = Annotated[int | None, typer.Option(min=1, help="Prompts per combinatio
 Seed = Annotated[int | None, typer.Option(min=0, help="Another seed gives other videos from the same adapters.")]
 
 
-def _params(profile: str | None):  # noqa: ANN202 (Params; its import is not free)
+def _params(profile: str | None):
     from dreamvideo.params import load_params
 
     return load_params(profile=profile)
 
 
 @customize_app.command("subject")
-def customize_subject(name: Annotated[str, typer.Argument(help="A subject of the catalog.")], profile: Profile = None) -> None:
+def customize_subject(
+    name: Annotated[str, typer.Argument(help="A subject of the catalog.")], profile: Profile = None
+) -> None:
     """Learn a subject from its images: textual identity, then identity adapter."""
     _customize("identity", name, profile)
 
 
 @customize_app.command("motion")
-def customize_motion(name: Annotated[str, typer.Argument(help="A motion of the catalog.")], profile: Profile = None) -> None:
+def customize_motion(
+    name: Annotated[str, typer.Argument(help="A motion of the catalog.")], profile: Profile = None
+) -> None:
     """Learn a motion from its clips: motion adapter with appearance guidance."""
     _customize("motion", name, profile)
 
@@ -88,7 +92,8 @@ def describe(
 ) -> None:
     """Describe the profile: base model, trainable parameters of every stage, data, settings."""
     params = _params(profile)
-    from flows.describe import describe as build, show
+    from flows.describe import describe as build
+    from flows.describe import show
 
     description = build(params)
     if as_json:

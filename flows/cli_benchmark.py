@@ -14,23 +14,35 @@ app.add_typer(report_app, name="report")
 
 @benchmark_app.command()
 def run(
-    subjects: Subjects = None, motions: Motions = None, prompts: Prompts = None, seed: Seed = None, profile: Profile = None
+    subjects: Subjects = None,
+    motions: Motions = None,
+    prompts: Prompts = None,
+    seed: Seed = None,
+    profile: Profile = None,
 ) -> None:
     """Check the data, train what is missing, run every missing combination, and write the report."""
     params = _params(profile)
     from flows.benchmark import Request, run_benchmark
 
     outcome = run_benchmark(params, Request(subjects, motions, prompts, seed))
-    out.print(f"{outcome.finished} combinations finished, of which {outcome.reused} were there already; {outcome.failed} failed")
+    out.print(
+        f"{outcome.finished} combinations finished, of which {outcome.reused} were there already; {outcome.failed} failed"
+    )
     out.print(f"report: {outcome.report}")
-    out.print(f"MLflow run {outcome.run_id}; look at all of them with: mlflow ui --backend-store-uri {params.tracking.uri}")
+    out.print(
+        f"MLflow run {outcome.run_id}; look at all of them with: mlflow ui --backend-store-uri {params.tracking.uri}"
+    )
     if outcome.failed:
         raise typer.Exit(1)
 
 
 @benchmark_app.command()
 def plan(
-    subjects: Subjects = None, motions: Motions = None, prompts: Prompts = None, seed: Seed = None, profile: Profile = None
+    subjects: Subjects = None,
+    motions: Motions = None,
+    prompts: Prompts = None,
+    seed: Seed = None,
+    profile: Profile = None,
 ) -> None:
     """Say what a run would do: what is cached, what must run, and how long that should take."""
     params = _params(profile)
@@ -43,7 +55,9 @@ def plan(
 
 @report_app.command("build")
 def build_report(
-    run_id: Annotated[str | None, typer.Argument(metavar="[RUN]", help="MLflow run of a benchmark; the newest if omitted.")] = None,
+    run_id: Annotated[
+        str | None, typer.Argument(metavar="[RUN]", help="MLflow run of a benchmark; the newest if omitted.")
+    ] = None,
     profile: Profile = None,
 ) -> None:
     """Write the HTML report of a benchmark run."""

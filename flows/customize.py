@@ -33,9 +33,15 @@ def train_adapter(bench: Workbench, plan: AdapterPlan) -> str:
     """Train one adapter and record it; returns the id of its run."""
     recipes = {"identity": bench.method.subject_recipe, "motion": bench.method.motion_recipe}
     train = {"identity": _train_identity, "motion": _train_motion}[plan.kind]
-    with bench.tracking.run(KIND, f"{plan.kind} {plan.name}", plan.key) as record, tempfile.TemporaryDirectory() as folder:
+    with (
+        bench.tracking.run(KIND, f"{plan.kind} {plan.name}", plan.key) as record,
+        tempfile.TemporaryDirectory() as folder,
+    ):
         record.tags |= bench.provenance | {"dreamvideo.adapter": plan.kind, "dreamvideo.name": plan.name}
-        record.params |= flatten(recipes[plan.kind]()) | {"method": bench.method.name, "base_model": bench.base.key[:12]}
+        record.params |= flatten(recipes[plan.kind]()) | {
+            "method": bench.method.name,
+            "base_model": bench.base.key[:12],
+        }
         trained, previews = train(bench, plan, Path(folder))
         record.params["parameters"] = sum(tensor.numel() for tensor in trained.tensors.values())
         record.curves |= {f"loss.{stage}": curve for stage, curve in trained.losses.items()}
@@ -61,14 +67,24 @@ def customize(params: Params, kind: str, name: str) -> tuple[str, bool]:
         InputError: an unknown name, or data that is not what the catalog says.
     """
     bench = Workbench(params)
-    plan = bench.keys.identity(bench.catalog.subject(name)) if kind == "identity" else bench.keys.motion(bench.catalog.motion(name))
+    plan = (
+        bench.keys.identity(bench.catalog.subject(name))
+        if kind == "identity"
+        else bench.keys.motion(bench.catalog.motion(name))
+    )
     verify_files(bench.catalog)
     return ensure_adapter(bench, plan)
 
 
 def adapter_schema(bench: Workbench, plan: AdapterPlan) -> dict:
     """What a weight file must say of itself to be used for this plan."""
-    return {"method": bench.method.name, "kind": plan.kind, "name": plan.name, "base_model": bench.base.key, "key": plan.key}
+    return {
+        "method": bench.method.name,
+        "kind": plan.kind,
+        "name": plan.name,
+        "base_model": bench.base.key,
+        "key": plan.key,
+    }
 
 
 def load_subject(subject: Subject, size: int) -> SubjectData:
@@ -117,7 +133,7 @@ def _train_motion(bench: Workbench, plan: AdapterPlan, folder: Path) -> tuple[Tr
     return trained, [preview]
 
 
-def _with_progress(plan: AdapterPlan, train) -> Trained:  # noqa: ANN001
+def _with_progress(plan: AdapterPlan, train) -> Trained:
     """Run a training with a seed that follows from its key, and a line of progress."""
     generator = torch.Generator().manual_seed(seed_from(plan.key, "training"))
     with bar(f"{plan.kind} {plan.name}") as line:
@@ -127,7 +143,9 @@ def _with_progress(plan: AdapterPlan, train) -> Trained:  # noqa: ANN001
         )
 
 
-def _sample(bench: Workbench, text: torch.Tensor, generator: torch.Generator, num_frames: int | None = None) -> torch.Tensor:
+def _sample(
+    bench: Workbench, text: torch.Tensor, generator: torch.Generator, num_frames: int | None = None
+) -> torch.Tensor:
     """Sample one clip as bytes (F, 3, S, S)."""
     latents = sample_latents(bench.base, text, bench.params.sampling, generator, num_frames)
     return to_bytes(bench.base.decode_latents(latents)[0])

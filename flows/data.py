@@ -28,7 +28,9 @@ def pull() -> dict[str, str]:
             try:
                 stats = repo.pull(targets=[pointer])
             except DvcException as error:
-                raise InputError(f"{pointer}: cannot be pulled ({error}); check the remote with `dvc remote list`") from error
+                raise InputError(
+                    f"{pointer}: cannot be pulled ({error}); check the remote with `dvc remote list`"
+                ) from error
             done[pointer] = f"{stats['fetched']} files fetched" if stats.get("fetched") else "up to date"
     return done
 

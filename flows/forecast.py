@@ -49,4 +49,10 @@ def _line(what: str, wanted: int, missing: int, rate: float) -> str:
 
 def _duration(seconds: float) -> str:
     minutes, hours = seconds / 60, seconds / 3600
-    return f"{hours:.1f} hours" if hours >= 1.5 else f"{minutes:.1f} minutes" if minutes >= 1.5 else f"{seconds:.0f} seconds"
+    return (
+        f"{hours:.1f} hours"
+        if hours >= 1.5
+        else f"{minutes:.1f} minutes"
+        if minutes >= 1.5
+        else f"{seconds:.0f} seconds"
+    )

@@ -34,7 +34,10 @@ def generate(params: Params, subject: str, motion: str, prompt: str, seed: int, 
     plan = bench.keys.cell(bench.catalog.subject(subject), bench.catalog.motion(motion), prompt, seed)
     verify_files(bench.catalog)
     adapters = {}
-    for wanted in (bench.keys.identity(bench.catalog.subject(subject)), bench.keys.motion(bench.catalog.motion(motion))):
+    for wanted in (
+        bench.keys.identity(bench.catalog.subject(subject)),
+        bench.keys.motion(bench.catalog.motion(motion)),
+    ):
         adapters[wanted.key], _ = ensure_adapter(bench, wanted)
     generate_video(bench, plan, adapters, path)
     unknown = bench.base.unknown_words(prompt)

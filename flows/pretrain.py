@@ -76,7 +76,7 @@ def train_stage(params: Params, name: str) -> str:
 
 
 @lru_cache(maxsize=1)
-def _workshop(params_json: str):  # noqa: ANN202 (Workshop; its import takes seconds)
+def _workshop(params_json: str):
     """The workshop of this process; its rendered clips serve every stage."""
     from dreamvideo.pretraining.stages import Workshop
 

@@ -134,7 +134,7 @@ def _facts(run: Run, params: Params, cells: list[CellResult]) -> list[tuple[str,
     return [row for row in rows if row[2]]
 
 
-def _as_metrics(summary) -> dict[str, float]:  # noqa: ANN001 (a pandas frame)
+def _as_metrics(summary) -> dict[str, float]:
     """The summary as MLflow metrics: the mean and the ends of its interval."""
     return {
         f"{row.metric}.{end}": float(getattr(row, end))

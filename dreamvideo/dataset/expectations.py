@@ -8,24 +8,20 @@ from types import SimpleNamespace
 from typing import Any
 
 import great_expectations as gx
-import numpy as np
 import pandas as pd
 from great_expectations import expectations as gxe
 from great_expectations.core import ExpectationSuiteValidationResult
 from great_expectations.data_context.types.base import ProgressBarsConfig
 
-from dreamvideo.dataset import catalog as catalogs
+from dreamvideo.dataset import probing
 from dreamvideo.dataset.catalog import Catalog, check_prompt
-from dreamvideo.dataset.clips import length_problem, needed_frames, probe_clip
+from dreamvideo.dataset.clips import length_problem
 from dreamvideo.dataset.data_docs import data_docs_page
-from dreamvideo.dataset.images import open_image
+from dreamvideo.dataset.probing import Row
 from dreamvideo.errors import InputError
-from dreamvideo.files import sha256_file
 
 WORDS = r"^[a-z]+([ -][a-z]+)*$"
 SMALLEST_FOREGROUND, LARGEST_FOREGROUND = 0.005, 0.95  # shares of the image: less or more is no useful mask
-
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -121,7 +117,7 @@ def _assets(catalog: Catalog, need: Requirements) -> Iterable[tuple[str, list[Ro
     """Each table of the dataset: its name, its rows, and what is expected of them."""
     subjects, motions = catalog.subjects.values(), catalog.motions.values()
     side, root = need.image_size, catalog.root
-    yield "subjects", [_plain(subject) | {"images": len(subject.images)} for subject in subjects], [
+    yield "subjects", [probing.plain(subject) | {"images": len(subject.images)} for subject in subjects], [
         _count("subjects", need.subjects),
         _words("class_word", "subject"),
         Check(
@@ -130,7 +126,7 @@ def _assets(catalog: Catalog, need: Requirements) -> Iterable[tuple[str, list[Ro
         ),
         _licence("subject"),
     ]  # fmt: skip
-    yield "motions", [_plain(motion) | {"clips": len(motion.clips)} for motion in motions], [
+    yield "motions", [probing.plain(motion) | {"clips": len(motion.clips)} for motion in motions], [
         _count("motions", need.motions),
         _words("words", "motion"),
         Check(
@@ -139,13 +135,15 @@ def _assets(catalog: Catalog, need: Requirements) -> Iterable[tuple[str, list[Ro
         ),
         _licence("motion"),
     ]  # fmt: skip
-    images = [_image_row(subject, path, root) for subject in subjects for path in subject.images]
+    images = [probing.image_row(subject, path, root) for subject in subjects for path in subject.images]
     yield "images", images, [*_whole("image", side), *_image_checks()]
     pairs = [(subject, *pair) for subject in subjects for pair in zip(subject.masks, subject.images, strict=False)]
-    yield "masks", [_mask_row(*pair, root) for pair in pairs], [*_whole("mask", 1), *_mask_checks()]
-    clips = [_clip_row(motion, clip, root, need) for motion in motions for clip in motion.clips]
+    yield "masks", [probing.mask_row(*pair, root) for pair in pairs], [*_whole("mask", 1), *_mask_checks()]
+    clips = [
+        probing.clip_row(motion, clip, root, need.num_frames, need.fps) for motion in motions for clip in motion.clips
+    ]
     yield "clips", clips, [*_whole("clip", side), *_clip_checks(need)]
-    yield "prompts", [_prompt_row(prompt) for prompt in catalog.prompts], _prompt_checks()
+    yield "prompts", [probing.prompt_row(prompt) for prompt in catalog.prompts], _prompt_checks()
 
 
 def _count(kind: str, wanted: int | None) -> Check:
@@ -281,78 +279,6 @@ def _prompt_checks() -> list[Check]:
             lambda r: f"prompt {r.text!r} occurs more than once, must be unique; remove the other copies",
         ),
     ]
-
-
-def _plain(entry: catalogs.Subject | catalogs.Motion) -> Row:
-    """The fields of a subject or motion that a table can hold."""
-    return {name: value for name, value in vars(entry).items() if isinstance(value, str)}
-
-
-def _file_row(entry: catalogs.Subject | catalogs.Motion, path: Path, root: Path, probe: Callable[[], Row]) -> Row:
-    """What every file's row has, and what ``probe`` finds in it if it can be read."""
-    relative = path.relative_to(root).as_posix()
-    row = {"owner": entry.name, "file": relative, "readable": True, "reason": "", "sha256": None}
-    row |= {"catalog_sha256": entry.sha256[relative], "side": None, "width": None, "height": None}
-    try:
-        row |= {"sha256": sha256_file(path)} if path.is_file() else {}
-        return row | probe()
-    except (InputError, OSError) as error:
-        return row | {"readable": False, "reason": str(error)}
-
-
-def _sides(width: int, height: int) -> Row:
-    return {"width": width, "height": height, "side": min(width, height)}
-
-
-def _image_row(subject: catalogs.Subject, path: Path, root: Path) -> Row:
-    def probe() -> Row:
-        image = open_image(path)
-        return _sides(*image.size) | {"mode": image.mode}
-
-    return {"mode": None} | _file_row(subject, path, root, probe)
-
-
-def _mask_row(subject: catalogs.Subject, path: Path, image: Path, root: Path) -> Row:
-    def probe() -> Row:
-        mask = open_image(path, "mask")
-        values = np.asarray(mask.convert("L"))
-        found = {
-            "mode": mask.mode,
-            "size": "{}x{}".format(*mask.size),
-            "foreground": float((values > 127).mean()),
-        }
-        return _sides(*mask.size) | found | {"greys": int(((values > 0) & (values < 255)).sum())}
-
-    row = {"mode": None, "size": None, "foreground": None, "greys": None}
-    row |= _file_row(subject, path, root, probe)
-    try:
-        return row | {"image_size": "{}x{}".format(*open_image(image).size)}
-    except (InputError, OSError):  # the image's own row says so
-        return row | {"image_size": None}
-
-
-def _clip_row(motion: catalogs.Motion, clip: catalogs.Clip, root: Path, need: Requirements) -> Row:
-    def probe() -> Row:
-        found = probe_clip(clip.path)
-        row = _sides(found.width, found.height) | {"frames": found.frames, "fps": found.fps}
-        return row | {"needed": needed_frames(need.num_frames, found.fps, need.fps) if found.fps > 0 else None}
-
-    row = {"frames": None, "fps": None, "needed": None, "caption": clip.caption}
-    return row | _file_row(motion, clip.path, root, probe)
-
-
-def _prompt_row(prompt: catalogs.Prompt) -> Row:
-    """Placeholders that stand apart count; where none may be, every one does."""
-    apart, all_of_them = catalogs.count_placeholders(prompt.text), prompt.text.count(catalogs.PLACEHOLDER)
-    subject_free = prompt.kind in catalogs.SUBJECT_FREE_KINDS
-    return {
-        "text": prompt.text,
-        "kind": prompt.kind,
-        "placeholders": all_of_them if subject_free or apart == all_of_them else 0,
-        "wanted_placeholders": 0 if subject_free else 1,
-        "slots": prompt.text.count(catalogs.MOTION_SLOT),
-        "wanted_slots": 1 if prompt.kind in catalogs.MOTION_SLOT_KINDS else 0,
-    }
 
 
 def _without_nan(value: Any) -> Any:

@@ -102,7 +102,9 @@ def image_loss(denoiser: Denoiser, bank: LatentBank, batch: int, scheduler: DDIM
     return loss_of
 
 
-def clip_and_image_loss(denoiser: Denoiser, bank: LatentBank, batch: int, scheduler: DDIMScheduler, offset: float) -> Loss:
+def clip_and_image_loss(
+    denoiser: Denoiser, bank: LatentBank, batch: int, scheduler: DDIMScheduler, offset: float
+) -> Loss:
     """Eq. 1 on clips, and at every fourth step on single frames, so that images stay in the model's reach."""
 
     def loss_of(step: int, generator: torch.Generator) -> Tensor:
@@ -126,7 +128,11 @@ def _frames(bank: LatentBank, batch: int, generator: torch.Generator) -> tuple[T
     """Random single frames, as clips of one frame."""
     clips, variants = _draw(bank, batch, generator)
     frames = torch.randint(bank.latents.shape[1], (batch,), generator=generator).to(clips.device)
-    return bank.latents[clips, frames][:, None], bank.foreground[clips, frames][:, None], bank.image_tokens[clips, variants]
+    return (
+        bank.latents[clips, frames][:, None],
+        bank.foreground[clips, frames][:, None],
+        bank.image_tokens[clips, variants],
+    )
 
 
 def _loss(

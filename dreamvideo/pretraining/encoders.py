@@ -91,7 +91,9 @@ class DinoTraining(nn.Module):
 
 
 def _projection(prototypes: int) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(96, 256), nn.GELU(), nn.Linear(256, 64), _Normalise(), nn.Linear(64, prototypes, bias=False))
+    return nn.Sequential(
+        nn.Linear(96, 256), nn.GELU(), nn.Linear(256, 64), _Normalise(), nn.Linear(64, prototypes, bias=False)
+    )
 
 
 class _Normalise(nn.Module):

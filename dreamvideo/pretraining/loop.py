@@ -37,9 +37,7 @@ def train(
         report: told of the progress every fifty steps.
     """
     parameters = [p for p in module.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(
-        parameters, lr=stage.learning_rate, betas=(0.9, 0.99), weight_decay=WEIGHT_DECAY
-    )
+    optimizer = torch.optim.AdamW(parameters, lr=stage.learning_rate, betas=(0.9, 0.99), weight_decay=WEIGHT_DECAY)
     average = {name: value.detach().clone() for name, value in module.state_dict().items()}
     first, seconds = _resume(checkpoint, module, average, optimizer, parameters)
     started = saved = time.monotonic()
@@ -78,7 +76,9 @@ def _update_average(average: dict[str, Tensor], module: nn.Module, decay: float)
     torch._foreach_lerp_([average[n] for n in floats], [now[n] for n in floats], 1 - decay)
 
 
-def _save(path: Path, module: nn.Module, average: dict, optimizer: torch.optim.Optimizer, step: int, seconds: float) -> None:
+def _save(
+    path: Path, module: nn.Module, average: dict, optimizer: torch.optim.Optimizer, step: int, seconds: float
+) -> None:
     tensors = {f"module.{name}": value.clone() for name, value in module.state_dict().items()}
     tensors |= {f"average.{name}": value for name, value in average.items()}
     for index, state in optimizer.state_dict()["state"].items():

@@ -46,7 +46,8 @@ def clip_quality(clip: CLIP, bank: Bank) -> dict[str, float]:
         captions.setdefault((named["colour"], named["subject_class"], named["scene"]), clip_index)
     chosen = list(captions.items())[:RETRIEVAL]
     texts = [
-        f"a {list(COLOURS)[colour]} {CLASSES[kind]} {list(SCENES.values())[scene]}" for (colour, kind, scene), _ in chosen
+        f"a {list(COLOURS)[colour]} {CLASSES[kind]} {list(SCENES.values())[scene]}"
+        for (colour, kind, scene), _ in chosen
     ]
     images = to_signal(bank.pixels[[index for _, index in chosen], 0])
     similarity = clip.encode_image(images, normalize=True) @ clip.encode_text(tokenize(texts), normalize=True).T

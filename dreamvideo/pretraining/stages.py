@@ -95,7 +95,13 @@ def train_dino(shop: Workshop, stage: StageParams, report: Report) -> dict:
     """A self-distilled vision transformer; the teacher is what is kept."""
     torch.manual_seed(shop.params.seed + 3)
     dino = encoders.DinoTraining(networks.build_dino(), networks.build_dino()).to(DEVICE).train()
-    train(dino, encoders.dino_loss(dino, shop.bank, stage.batch_size), stage, shop.checkpoints / "dino.safetensors", report)
+    train(
+        dino,
+        encoders.dino_loss(dino, shop.bank, stage.batch_size),
+        stage,
+        shop.checkpoints / "dino.safetensors",
+        report,
+    )
     teacher = dino.teacher[0].cpu().eval()
     measured = quality.dino_quality(teacher, shop.params.seed + HELD_OUT_SEED)
     shop.leave(shop.metrics, "dino", teacher, stage, measured)

@@ -113,9 +113,7 @@ def _maps(data: ReportData, table: pd.DataFrame, metrics: list[Metric]) -> dict[
     }
 
 
-def _cards(
-    data: ReportData, cells: list[CellResult], table: pd.DataFrame, metrics: list[Metric]
-) -> dict[str, object]:
+def _cards(data: ReportData, cells: list[CellResult], table: pd.DataFrame, metrics: list[Metric]) -> dict[str, object]:
     """One card a cell, and what the script sorts them by. ``_media`` embeds the media named here."""
     subjects, motions = list(data.subjects), list(data.motions)
     ranges = score_ranges(table, metrics)

@@ -88,9 +88,7 @@ class ReportData:
         """The cells by subject and motion as these are listed, then by prompt and seed."""
         subject = {name: place for place, name in enumerate(self.subjects)}
         motion = {name: place for place, name in enumerate(self.motions)}
-        return sorted(
-            self.cells, key=lambda c: (subject[c.subject], motion[c.motion], c.prompt, c.seed, c.key)
-        )
+        return sorted(self.cells, key=lambda c: (subject[c.subject], motion[c.motion], c.prompt, c.seed, c.key))
 
 
 def cell_table(cells: list[CellResult], metrics: list[str]) -> pd.DataFrame:

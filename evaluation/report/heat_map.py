@@ -28,9 +28,7 @@ class Crossing:
         return "partial" if self.finished else "failed"
 
 
-def crossings(
-    table: pd.DataFrame, subjects: list[str], motions: list[str], anchors: list[str]
-) -> list[Crossing]:
+def crossings(table: pd.DataFrame, subjects: list[str], motions: list[str], anchors: list[str]) -> list[Crossing]:
     """Row by row, every crossing of subjects and motions; ``anchors`` are those of the table's rows."""
     groups = table.assign(anchor=anchors).groupby(["subject", "motion"], sort=False)
     cells = {where: (group["anchor"].iloc[0], group["status"]) for where, group in groups}

@@ -67,9 +67,7 @@ def interval_bar(values: pd.Series, row: object, metric: Metric) -> dict | None:
     }  # fmt: skip
 
 
-def card_scores(
-    cell: CellResult, metrics: list[Metric], ranges: dict[str, tuple[float, float]]
-) -> list[dict]:
+def card_scores(cell: CellResult, metrics: list[Metric], ranges: dict[str, tuple[float, float]]) -> list[dict]:
     """Label, text and length of the bar for each metric: percent of this report's range, None if unknown."""
     scores = []
     for metric in metrics:

@@ -31,9 +31,7 @@ def example(folder: Path, **changes: object) -> ReportData:
         video.write_bytes(f"{subject} {motion}".encode())
         metrics = {"clip_t": value, "subject_oracle": value / 2}
         key = f"key-{subject}-{motion}"
-        finished = CellResult(
-            key, subject, motion, "a cat rising", 7, "finished", "", metrics, video, 2.0, False
-        )
+        finished = CellResult(key, subject, motion, "a cat rising", 7, "finished", "", metrics, video, 2.0, False)
         return dataclasses.replace(finished, **changes)
 
     data = ReportData(
@@ -115,9 +113,7 @@ def test_each_file_is_embedded_once(tmp_path: Path) -> None:
 def test_hostile_names_stay_text(tmp_path: Path) -> None:
     plain = example(tmp_path)
     names = {"subject": HOSTILE, "motion": HOSTILE, "prompt": HOSTILE, "metrics": {HOSTILE: 0.5}}
-    cells = [
-        dataclasses.replace(cell, key=f"{place}{HOSTILE}", **names) for place, cell in enumerate(plain.cells)
-    ]
+    cells = [dataclasses.replace(cell, key=f"{place}{HOSTILE}", **names) for place, cell in enumerate(plain.cells)]
     cells[0] = dataclasses.replace(cells[0], status="failed", reason=HOSTILE)
     html = built(
         tmp_path,

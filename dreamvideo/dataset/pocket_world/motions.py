@@ -15,7 +15,12 @@ Path = Callable[[Tensor], Tensor]
 
 
 def pose(
-    x: Tensor | float = 0.0, y: Tensor | float = 0.0, log_size: Tensor | float = 0.0, angle: Tensor | float = 0.0, *, t: Tensor
+    x: Tensor | float = 0.0,
+    y: Tensor | float = 0.0,
+    log_size: Tensor | float = 0.0,
+    angle: Tensor | float = 0.0,
+    *,
+    t: Tensor,
 ) -> Tensor:
     """Stack the four components of a pose, each a number or (F,), to (F, 4)."""
     return torch.stack([torch.as_tensor(value, dtype=t.dtype) + 0 * t for value in (x, y, log_size, angle)], dim=-1)
@@ -98,6 +103,12 @@ def _figure_eight(width: float, height: float) -> Path:
     return lambda t: pose(width * torch.sin(2 * math.pi * t), height * torch.sin(4 * math.pi * t), t=t)
 
 
+def _pendulum(t: Tensor) -> Tensor:
+    """One and a half swings on a rope, highest at the ends."""
+    swing = 3 * math.pi * t
+    return pose(0.45 * torch.sin(swing), 0.15 - 0.3 * torch.cos(swing).square(), angle=-0.7 * torch.sin(swing), t=t)
+
+
 def _tilted(path: Path, angle: float = 0.0, log_size: float = 0.0) -> Path:
     """A path on which the subject also turns by ``angle`` and grows by ``log_size`` over the clip."""
 
@@ -122,16 +133,16 @@ TARGET_MOTIONS = {
     "zigzag_left": TargetMotion("moving to the left", 2, _through((0.45, -0.2), (0.22, 0.25), (0, -0.2), (-0.22, 0.25), (-0.45, -0.2))),
     "zigzag_up": TargetMotion("rising", 2, _through((0.25, 0.4), (-0.25, 0.2), (0.25, 0), (-0.25, -0.2), (0.25, -0.4))),
     "zigzag_down": TargetMotion("falling", 1, _through((-0.25, -0.4), (0.25, -0.2), (-0.25, 0), (0.25, 0.2), (-0.25, 0.4))),
-    "hop_right": TargetMotion("jumping", 3, _hopping(0.9, 0, 2, 0.4)),
-    "hop_left": TargetMotion("jumping", 3, _hopping(-0.9, 0, 2, 0.4)),
+    "hop_right": TargetMotion("jumping", 3, _hopping(0.9, 0, 3, 0.4)),
+    "hop_left": TargetMotion("jumping", 3, _hopping(-0.9, 0, 3, 0.4)),
     "hop_uphill": TargetMotion("jumping", 2, _hopping(0.7, -0.6, 2, 0.3)),
     "hop_downhill": TargetMotion("jumping", 1, _hopping(-0.7, 0.6, 2, 0.3)),
     "wave_right": TargetMotion("moving to the right", 4, _wave(0.9, 0, 1, 0.3)),
     "wave_left": TargetMotion("moving to the left", 2, _wave(-0.9, 0, 1, 0.3)),
     "wave_up": TargetMotion("rising", 1, _wave(0, -0.9, 1, 0.3)),
     "wave_down": TargetMotion("falling", 2, _wave(0, 0.9, 1, 0.3)),
-    "square": TargetMotion("moving", 5, _through((-0.3, -0.3), (0.3, -0.3), (0.3, 0.3), (-0.3, 0.3), (-0.3, -0.3))),
-    "triangle": TargetMotion("moving", 3, _through((-0.35, 0.3), (0, -0.35), (0.35, 0.3), (-0.35, 0.3))),
+    "square": TargetMotion("moving", 5, _through((-0.3, -0.3), (-0.3, 0.3), (0.3, 0.3), (0.3, -0.3), (-0.3, -0.3))),
+    "triangle": TargetMotion("moving", 3, _through((-0.35, 0.3), (0.35, 0.3), (0, -0.35), (-0.35, 0.3))),
     "diamond": TargetMotion("moving", 2, _through((0, -0.38), (-0.38, 0), (0, 0.38), (0.38, 0), (0, -0.38))),
     "figure_eight": TargetMotion("moving", 4, _figure_eight(0.42, 0.25)),
     "upright_eight": TargetMotion("moving", 2, lambda t: _figure_eight(0.42, 0.25)(t)[:, [1, 0, 2, 3]]),
@@ -147,5 +158,5 @@ TARGET_MOTIONS = {
     "diagonal_rise": TargetMotion("rising", 5, _tilted(_through((-0.4, 0.4), (0.4, -0.4)), angle=-1.0)),
     "diagonal_fall": TargetMotion("falling", 2, _tilted(_through((-0.4, -0.4), (0.4, 0.4)), angle=1.0)),
     "swoop": TargetMotion("coming closer", 2, _tilted(_through((-0.45, -0.4), (0, 0.35), (0.45, -0.4)), log_size=0.6)),
-    "pendulum": TargetMotion("swinging", 3, lambda t: pose(0.45 * torch.sin(3 * math.pi * t), 0.3 * torch.cos(3 * math.pi * t).square() * -1 + 0.15, angle=-0.7 * torch.sin(3 * math.pi * t), t=t)),
+    "pendulum": TargetMotion("swinging", 3, _pendulum),
 }  # fmt: skip

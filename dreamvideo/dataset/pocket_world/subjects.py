@@ -35,9 +35,7 @@ def cat(x: Tensor, p: Tensor) -> Parts:
     """Pointed ears, long raised tail."""
     body, legs, head = _quadruped(x, p)
     ear = 0.26 + 0.10 * p[:, 1]
-    tail = union(
-        segment(x, (-0.66, 0.15), (-0.90, -0.30), 0.09), segment(x, (-0.90, -0.30), (-0.70, -0.66), 0.09)
-    )
+    tail = union(segment(x, (-0.66, 0.15), (-0.90, -0.30), 0.09), segment(x, (-0.90, -0.30), (-0.70, -0.66), 0.09))
     ears = union(
         polygon(x, (0.18, -0.30), (0.22, -0.58 - ear), (0.50, -0.52)),
         polygon(x, (0.52, -0.52), (0.82, -0.58 - ear), (0.84, -0.28)),
