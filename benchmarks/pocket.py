@@ -64,7 +64,7 @@ def measure(params) -> dict:
 
     @flow(name="measured", validate_parameters=False)
     def orchestrate() -> None:
-        with bench.tracking.run("measurement", "measurement", "none") as record:
+        with bench.tracking.run("measurement", "measurement", "none", {}) as record:
             for _ in range(ROUNDS):
                 started = time.perf_counter()
                 for cell in plan.cells:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-import os
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +15,7 @@ def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path`` that takes its place only if the block succeeds."""
     path.parent.mkdir(parents=True, exist_ok=True)
     # The suffix stays, since encoders choose their format by it.
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}{path.suffix}")
     try:
         yield temporary
         temporary.replace(path)
@@ -46,7 +46,8 @@ def weights_key(folder: Path) -> str:
     Raises:
         InputError: the folder is absent or empty.
     """
-    files = sorted(folder.glob("**/*.safetensors"))
+    # A name that begins with a dot is that of a file still being written.
+    files = sorted(path for path in folder.glob("**/*.safetensors") if not path.name.startswith("."))
     if not files:
         raise InputError(f"{folder}: no weights there; run `dreamvideo data pull` to fetch them")
     return content_key({str(path.relative_to(folder)): sha256_file(path) for path in files})

@@ -131,7 +131,8 @@ def load_params(path: Path = Path("params.yaml"), profile: str | None = None) ->
     try:
         content = yaml.safe_load(path.read_text())
     except yaml.YAMLError as error:
-        raise InputError(f"{path}: not readable as YAML ({error}); mend it") from error
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path}: not readable as YAML ({reason}); mend it") from error
     file = validated(_File, content, str(path))
     name = profile or file.default_profile
     if name not in file.profiles:
@@ -155,8 +156,10 @@ def _sentence(schema: type[BaseModel], error: ValidationError, where: str) -> st
     first = error.errors()[0]
     keys = [str(part) for part in first["loc"]]
     if first["type"] == "extra_forbidden":
-        known = _fields_at(schema, keys[:-1])
-        return f"{where}: {unknown_name('key', '.'.join(keys), ['.'.join([*keys[:-1], k]) for k in known])}"
+        prefix = "".join(f"{key}." for key in keys[:-1])
+        return f"{where}: {unknown_name('key', keys[-1], _fields_at(schema, keys[:-1]), prefix)}"
+    if first["type"] == "missing":
+        return f"{where}: {'.'.join(keys)} is missing; add it"
     return f"{where}: {'.'.join(keys)} is {first.get('input')!r}: {first['msg'].lower()}; correct it"
 
 

@@ -66,8 +66,17 @@ def denoising_loss(
 
 
 @contextmanager
-def seeded(generator: torch.Generator) -> Iterator[None]:
-    """Within the block, torch's global randomness (which initialises layers) follows from a generator's seed."""
+def training(unet: nn.Module, generator: torch.Generator) -> Iterator[None]:
+    """A block in which a frozen UNet trains adapters.
+
+    Its dropout is on, and torch's global randomness (layers' initialisation, dropout) follows from the generator's
+    seed; afterwards both are as they were.
+    """
+    before = unet.training
     with torch.random.fork_rng():
         torch.manual_seed(generator.initial_seed())
-        yield
+        unet.train()
+        try:
+            yield
+        finally:
+            unet.train(before)

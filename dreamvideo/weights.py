@@ -1,6 +1,8 @@
 """Weights on disk: safetensors with a schema in the header, and nothing that unpickles."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -29,16 +31,9 @@ def read_weights(path: Path, **expected: object) -> tuple[dict[str, Tensor], dic
     Raises:
         InputError: the file is absent, truncated, not of this format, or its schema differs from ``expected``.
     """
-    if not path.exists():
-        raise InputError(f"{path}: no such weight file; run `dreamvideo data pull` to fetch the weights")
-    try:
-        with safe_open(path, framework="pt") as file:
-            schema = json.loads((file.metadata() or {}).get("schema", "{}"))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-    except (SafetensorError, OSError) as error:
-        raise InputError(
-            f"{path}: not a whole safetensors file ({error}); delete it and run `dreamvideo data pull` to fetch it again"
-        ) from error
+    with _opened(path) as file:
+        schema = _schema(file)
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     for field, value in expected.items():
         if schema.get(field) != value:
             raise InputError(
@@ -49,9 +44,40 @@ def read_weights(path: Path, **expected: object) -> tuple[dict[str, Tensor], dic
 
 
 def read_schema(path: Path) -> dict:
-    """The schema alone, without the tensors; empty where a file has none."""
-    with safe_open(path, framework="pt") as file:
-        return json.loads((file.metadata() or {}).get("schema", "{}"))
+    """The schema alone, without the tensors.
+
+    Raises:
+        InputError: the file is absent, truncated or not of this format.
+    """
+    with _opened(path) as file:
+        return _schema(file)
+
+
+def check_weights(folder: Path) -> None:
+    """Make sure that every weight file of a folder is whole, without reading its tensors.
+
+    Raises:
+        InputError: the first that is not.
+    """
+    for path in sorted(folder.glob("**/[!.]*.safetensors")):
+        read_schema(path)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[safe_open]:
+    if not path.exists():
+        raise InputError(f"{path}: no such weight file; run `dreamvideo data pull` to fetch the weights")
+    try:
+        with safe_open(path, framework="pt") as file:
+            yield file
+    except (SafetensorError, OSError, json.JSONDecodeError) as error:
+        raise InputError(
+            f"{path}: not a whole safetensors file ({error}); delete it and run `dreamvideo data pull`"
+        ) from error
+
+
+def _schema(file: safe_open) -> dict:
+    return json.loads((file.metadata() or {}).get("schema", "{}"))
 
 
 def load_into(module: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:

@@ -77,14 +77,14 @@ def benchmark_flow(params_json: str, request: Request) -> Outcome:
     gate_run = validate_task(params_json)
     plan = plan_request(params, catalog, request)
     name = f"{len({c.subject for c in plan.cells})} subjects x {len({c.motion for c in plan.cells})} motions"
-    with tracking.run(KIND, name, content_key([cell.key for cell in plan.cells])) as record:
-        record.tags |= {
-            "dreamvideo.profile": params.profile,
-            "dreamvideo.data_hash": data_hash(catalog),
-            "dreamvideo.gate_run": gate_run,
-            "mlflow.source.git.commit": git_commit(),
-            "dreamvideo.command": " ".join(["dreamvideo", *sys.argv[1:]]),
-        }
+    tags = {
+        "dreamvideo.profile": params.profile,
+        "dreamvideo.data_hash": data_hash(catalog),
+        "dreamvideo.gate_run": gate_run,
+        "mlflow.source.git.commit": git_commit(),
+        "dreamvideo.command": " ".join(["dreamvideo", *sys.argv[1:]]),
+    }
+    with tracking.run(KIND, name, content_key([cell.key for cell in plan.cells]), tags) as record:
         record.params |= flatten(params.model_dump(include={"method", "sampling", "benchmark", "data", "base_model"}))
         adapters = train_missing(tracking, plan, params_json)
         cells, reused = run_missing(tracking, plan, adapters, params_json, record.run_id)
@@ -163,10 +163,10 @@ def validate_data(params: Params) -> str:
     requirements = Requirements(
         params.data.subjects, params.data.motions, params.data.num_frames, params.data.fps, REQUIRED_SIZE
     )
-    with console.status("checking the data"), tracking.run(GATE, "data gate", key) as record:
+    tags = {"dreamvideo.data_hash": data_hash(catalog), "dreamvideo.profile": params.profile}
+    with console.status("checking the data"), tracking.run(GATE, "data gate", key, tags) as record:
         result = validate(catalog, requirements)
         record.metrics |= {"success": float(result.success), "problems": float(len(result.problems))}
-        record.tags |= {"dreamvideo.data_hash": data_hash(catalog), "dreamvideo.profile": params.profile}
         with tempfile.TemporaryDirectory() as folder:
             report, page = Path(folder) / "gate.json", Path(folder) / "gate.html"
             report.write_text(json.dumps(result.report, indent=1))

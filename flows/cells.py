@@ -41,9 +41,11 @@ def run_cell(bench: Workbench, plan: CellPlan, adapters: dict[str, str], parent:
         The id of the cell's run.
     """
     name = f"{plan.subject} x {plan.motion}"
-    with bench.tracking.run(KIND, name, plan.key, parent) as record, tempfile.TemporaryDirectory() as folder:
+    with (
+        bench.tracking.run(KIND, name, plan.key, bench.provenance, parent) as record,
+        tempfile.TemporaryDirectory() as folder,
+    ):
         subject, motion = bench.catalog.subject(plan.subject), bench.catalog.motion(plan.motion)
-        record.tags |= bench.provenance
         record.params |= {
             "subject": plan.subject, "motion": plan.motion, "prompt": plan.prompt, "seed": plan.seed,
             "method": bench.method.name, "base_model": bench.base.key[:12],

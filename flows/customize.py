@@ -33,11 +33,11 @@ def train_adapter(bench: Workbench, plan: AdapterPlan) -> str:
     """Train one adapter and record it; returns the id of its run."""
     recipes = {"identity": bench.method.subject_recipe, "motion": bench.method.motion_recipe}
     train = {"identity": _train_identity, "motion": _train_motion}[plan.kind]
+    tags = bench.provenance | {"dreamvideo.adapter": plan.kind, "dreamvideo.name": plan.name}
     with (
-        bench.tracking.run(KIND, f"{plan.kind} {plan.name}", plan.key) as record,
+        bench.tracking.run(KIND, f"{plan.kind} {plan.name}", plan.key, tags) as record,
         tempfile.TemporaryDirectory() as folder,
     ):
-        record.tags |= bench.provenance | {"dreamvideo.adapter": plan.kind, "dreamvideo.name": plan.name}
         record.params |= flatten(recipes[plan.kind]()) | {
             "method": bench.method.name,
             "base_model": bench.base.key[:12],
@@ -46,7 +46,9 @@ def train_adapter(bench: Workbench, plan: AdapterPlan) -> str:
         record.params["parameters"] = sum(tensor.numel() for tensor in trained.tensors.values())
         record.curves |= {f"loss.{stage}": curve for stage, curve in trained.losses.items()}
         path = Path(folder) / "adapter.safetensors"
-        save_weights(path, trained.tensors, adapter_schema(bench, plan) | {"recipe": recipes[plan.kind]()})
+        save_weights(
+            path, trained.tensors, adapter_schema(bench, plan) | {"name": plan.name, "recipe": recipes[plan.kind]()}
+        )
         bench.tracking.keep(record, path)
         bench.tracking.attach(record.run_id, *previews)
     return record.run_id
@@ -77,14 +79,8 @@ def customize(params: Params, kind: str, name: str) -> tuple[str, bool]:
 
 
 def adapter_schema(bench: Workbench, plan: AdapterPlan) -> dict:
-    """What a weight file must say of itself to be used for this plan."""
-    return {
-        "method": bench.method.name,
-        "kind": plan.kind,
-        "name": plan.name,
-        "base_model": bench.base.key,
-        "key": plan.key,
-    }
+    """What a weight file must say of itself to be used for this plan; a name may change, the content may not."""
+    return {"method": bench.method.name, "kind": plan.kind, "base_model": bench.base.key, "key": plan.key}
 
 
 def load_subject(subject: Subject, size: int) -> SubjectData:

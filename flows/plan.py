@@ -12,6 +12,7 @@ from dreamvideo.files import content_key, weights_key
 from dreamvideo.methods import methods
 from dreamvideo.methods.contract import Method
 from dreamvideo.params import Params
+from dreamvideo.weights import check_weights
 
 COMBINATION = "subject_motion_context"
 SCORING_REVISION = 1  # raise it when the code of the metrics changes what comes out
@@ -53,6 +54,8 @@ class Keys:
 
     def __init__(self, params: Params, method: Method) -> None:
         self.params, self.method = params, method
+        for folder in (params.base_model.weights, params.evaluation.weights):
+            check_weights(folder)
         self._base = {
             "weights": weights_key(params.base_model.weights),
             "base_model": params.base_model.name,
@@ -149,7 +152,7 @@ def choose(kind: str, wanted: str | None, known: Sequence[str]) -> list[str]:
     """
     if wanted is None:
         return list(known)
-    if wanted.isdigit():
+    if wanted.isdecimal():
         if not 0 < int(wanted) <= len(known):
             raise InputError(f"--{kind}s is {wanted}, but the catalog has {len(known)}; ask for 1 to {len(known)}")
         return list(known)[: int(wanted)]

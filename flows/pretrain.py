@@ -59,9 +59,9 @@ def train_stage(params: Params, name: str) -> str:
     from dreamvideo.pretraining.stages import STAGES
 
     stage = getattr(params.pretraining, name)
-    with tracking.run(KIND, f"pretrain {name}", key) as record, bar(f"pretrain {name}", stage.steps) as line:
-        record.tags |= {"mlflow.source.git.commit": git_commit(), "dreamvideo.profile": params.profile}
-        record.tags |= {f"dreamvideo.machine.{what}": value for what, value in machine().items()}
+    tags = {"mlflow.source.git.commit": git_commit(), "dreamvideo.profile": params.profile}
+    tags |= {f"dreamvideo.machine.{what}": value for what, value in machine().items()}
+    with tracking.run(KIND, f"pretrain {name}", key, tags) as record, bar(f"pretrain {name}", stage.steps) as line:
         record.params |= stage.model_dump() | {"clips": params.pretraining.clips, "seed": params.pretraining.seed}
         curve = record.curves.setdefault("loss", [])
 

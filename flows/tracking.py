@@ -39,7 +39,7 @@ class Tracking:
         mlflow.set_tracking_uri(params.uri)
         self.client = mlflow.MlflowClient(params.uri)
         # The first use of a fresh SQLite file creates its tables, which two processes must not do at once.
-        with _exclusive(Path(f".{params.experiment}.lock")):
+        with _exclusive(Path("mlflow.db.lock")):
             experiment = self.client.get_experiment_by_name(params.experiment)
             if experiment is None:
                 location = params.artifacts.resolve().as_uri() if params.uri.startswith("sqlite") else None
@@ -70,9 +70,9 @@ class Tracking:
                 return
 
     @contextmanager
-    def run(self, kind: str, name: str, key: str, parent: str | None = None) -> Iterator[Record]:
+    def run(self, kind: str, name: str, key: str, tags: dict[str, str], parent: str | None = None) -> Iterator[Record]:
         """A run that is FINISHED if the block succeeds, and FAILED with its reason if it raises."""
-        tags = {KIND: kind, KEY: key, MLFLOW_RUN_NAME: name}
+        tags = {KIND: kind, KEY: key, MLFLOW_RUN_NAME: name} | tags
         if parent:
             tags[MLFLOW_PARENT_RUN_ID] = parent
         run = self.client.create_run(self.experiment, tags=tags)

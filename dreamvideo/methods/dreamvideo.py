@@ -19,7 +19,7 @@ from dreamvideo.dataset.clips import sample_window
 from dreamvideo.methods.contract import Encode, Method, MotionData, OnStage, SubjectData, Trained, methods
 from dreamvideo.params import Section, StageParams
 from dreamvideo.textual_inversion import CAPTION, TextualIdentity
-from dreamvideo.train import denoising_loss, optimise, seeded
+from dreamvideo.train import denoising_loss, optimise, training
 
 _SUBJECT, _IDENTITY = "textual_inversion.", "identity_adapter."
 
@@ -92,29 +92,26 @@ class DreamVideo(Method):
             weight = weights[chosen] if weights is not None else None
             return denoising_loss(base, latents[chosen], text.expand(batch, -1, -1), generator, weight)
 
-        base.unet.train()
-        stage = self.options.textual_inversion
-        losses = {
-            "textual_inversion": optimise(
+        first, second = self.options.textual_inversion, self.options.identity_adapter
+        with training(base.unet, generator):
+            inversion = optimise(
                 identity.parameters(),
-                lambda: loss_with(identity.encode(base, [CAPTION]), stage.batch_size),
-                stage.steps,
-                stage.learning_rate,
-                lambda step, loss: on_stage("textual inversion", step, stage.steps, loss),
+                lambda: loss_with(identity.encode(base, [CAPTION]), first.batch_size),
+                first.steps,
+                first.learning_rate,
+                lambda step, loss: on_stage("textual inversion", step, first.steps, loss),
             )
-        }
-        second = self.options.identity_adapter
-        text = identity.encode(base, [CAPTION]).detach()
-        with seeded(generator):
+            text = identity.encode(base, [CAPTION]).detach()
             adapter = identity_adapter(base.unet, self.options.bottleneck, self.options.placement)
-        with adapter.inject(base.unet):
-            losses["identity_adapter"] = optimise(
-                adapter.parameters(),
-                lambda: loss_with(text, second.batch_size),
-                second.steps,
-                second.learning_rate,
-                lambda step, loss: on_stage("identity adapter", step, second.steps, loss),
-            )
+            with adapter.inject(base.unet):
+                adaptation = optimise(
+                    adapter.parameters(),
+                    lambda: loss_with(text, second.batch_size),
+                    second.steps,
+                    second.learning_rate,
+                    lambda step, loss: on_stage("identity adapter", step, second.steps, loss),
+                )
+        losses = {"textual_inversion": inversion, "identity_adapter": adaptation}
         tensors = {_SUBJECT + name: value for name, value in identity.state_dict().items()}
         tensors |= {_IDENTITY + name: value for name, value in adapter.state_dict().items()}
         return Trained(tensors, losses)
@@ -142,9 +139,6 @@ class DreamVideo(Method):
                 appearance = torch.zeros_like(appearance)
             return window, text, appearance
 
-        with seeded(generator):
-            adapter = motion_adapter(base.unet, self.options.bottleneck, self.options.placement, base.appearance_width)
-
         def loss_of_step() -> Tensor:
             chosen = torch.randperm(len(data.clips), generator=generator)[:batch].tolist()
             windows, texts, appearances = zip(*(draw(clip) for clip in chosen), strict=True)
@@ -152,15 +146,16 @@ class DreamVideo(Method):
             latents = base.encode_frames(torch.stack(windows))
             return denoising_loss(base, latents, torch.stack(texts), generator)
 
-        base.unet.train()
-        with adapter.inject(base.unet):
-            losses = optimise(
-                adapter.parameters(),
-                loss_of_step,
-                stage.steps,
-                stage.learning_rate,
-                lambda step, loss: on_stage("motion adapter", step, stage.steps, loss),
-            )
+        with training(base.unet, generator):
+            adapter = motion_adapter(base.unet, self.options.bottleneck, self.options.placement, base.appearance_width)
+            with adapter.inject(base.unet):
+                losses = optimise(
+                    adapter.parameters(),
+                    loss_of_step,
+                    stage.steps,
+                    stage.learning_rate,
+                    lambda step, loss: on_stage("motion adapter", step, stage.steps, loss),
+                )
         return Trained(adapter.state_dict(), {"motion_adapter": losses})
 
     @contextmanager
@@ -176,15 +171,16 @@ class DreamVideo(Method):
         with ExitStack() as stack:
             if subject is not None:
                 identity = TextualIdentity(subject[_SUBJECT + "embedding"])
-                adapter = identity_adapter(base.unet, self.options.bottleneck, self.options.placement)
-                adapter.load_state_dict(_with_prefix(subject, _IDENTITY))
+                with torch.device("meta"):  # the weights come from what was trained
+                    adapter = identity_adapter(base.unet, self.options.bottleneck, self.options.placement)
+                adapter.load_state_dict(_with_prefix(subject, _IDENTITY), assign=True)
                 stack.enter_context(adapter.inject(base.unet))
                 encode = lambda prompts: identity.encode(base, prompts)  # noqa: E731
             if motion is not None:
-                adapter = motion_adapter(
-                    base.unet, self.options.bottleneck, self.options.placement, base.appearance_width
-                )
-                adapter.load_state_dict(motion)
+                options, width = self.options, base.appearance_width
+                with torch.device("meta"):
+                    adapter = motion_adapter(base.unet, options.bottleneck, options.placement, width)
+                adapter.load_state_dict(motion, assign=True)
                 adapter.guide(*self._guidance(base, reference))
                 stack.enter_context(adapter.inject(base.unet))
             yield encode

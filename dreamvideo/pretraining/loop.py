@@ -37,9 +37,10 @@ def train(
         report: told of the progress every fifty steps.
     """
     parameters = [p for p in module.parameters() if p.requires_grad]
+    recipe = stage.model_dump(exclude={"steps"})  # more steps may be asked of a checkpoint, nothing else
     optimizer = torch.optim.AdamW(parameters, lr=stage.learning_rate, betas=(0.9, 0.99), weight_decay=WEIGHT_DECAY)
     average = {name: value.detach().clone() for name, value in module.state_dict().items()}
-    first, seconds = _resume(checkpoint, module, average, optimizer, parameters)
+    first, seconds = _resume(checkpoint, module, average, optimizer, parameters, recipe)
     started = saved = time.monotonic()
     losses = []
     for step in range(first, stage.steps):
@@ -58,7 +59,8 @@ def train(
             losses.clear()
         if time.monotonic() - saved > CHECKPOINT_EVERY or step + 1 == stage.steps:
             saved = time.monotonic()
-            _save(checkpoint, module, average, optimizer, step + 1, seconds + saved - started)
+            progress = {"step": step + 1, "seconds": seconds + saved - started, "recipe": recipe}
+            _save(checkpoint, module, average, optimizer, progress)
     if stage.ema:
         module.load_state_dict(average)
 
@@ -76,23 +78,30 @@ def _update_average(average: dict[str, Tensor], module: nn.Module, decay: float)
     torch._foreach_lerp_([average[n] for n in floats], [now[n] for n in floats], 1 - decay)
 
 
-def _save(
-    path: Path, module: nn.Module, average: dict, optimizer: torch.optim.Optimizer, step: int, seconds: float
-) -> None:
+def _save(path: Path, module: nn.Module, average: dict, optimizer: torch.optim.Optimizer, progress: dict) -> None:
     tensors = {f"module.{name}": value.clone() for name, value in module.state_dict().items()}
     tensors |= {f"average.{name}": value for name, value in average.items()}
     for index, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": value for name, value in state.items()}
-    save_weights(path, tensors, {"step": step, "seconds": seconds})
+    save_weights(path, tensors, progress)
 
 
 def _resume(
-    path: Path, module: nn.Module, average: dict, optimizer: torch.optim.Optimizer, parameters: list
+    path: Path,
+    module: nn.Module,
+    average: dict,
+    optimizer: torch.optim.Optimizer,
+    parameters: list,
+    recipe: dict,
 ) -> tuple[int, float]:
-    """Load a checkpoint, if there is one; return its step and the seconds trained."""
+    """Load a checkpoint of this recipe, if there is one; return its step and the seconds trained.
+
+    Raises:
+        InputError: the checkpoint was trained otherwise; delete it to begin anew.
+    """
     if not path.exists():
         return 0, 0.0
-    tensors, schema = read_weights(path)
+    tensors, schema = read_weights(path, recipe=recipe)
     module.load_state_dict({n.removeprefix("module."): t for n, t in tensors.items() if n.startswith("module.")})
     for name in average:
         average[name].copy_(tensors[f"average.{name}"])

@@ -244,8 +244,8 @@ def test_adapter_sizes_on_the_full_base_model_are_the_published_ones(full_unet):
     with torch.device("meta"):
         identity = identity_adapter(full_unet, 0.5, "parallel")
         motion = motion_adapter(full_unet, 0.5, "parallel", 1024)
-    sizes = [sum(p.numel() for p in adapter.parameters()) for adapter in (identity, motion)]
-    assert sizes == [12_409_120, 77_966_496]
+    full, *sizes = [sum(p.numel() for p in module.parameters()) for module in (full_unet, identity, motion)]
+    assert full == 1_411_233_860 and sizes == [12_409_120, 77_966_496]
     assert [size // 2**20 for size in sizes] == [11, 74]
     assert len(identity.bottlenecks) == 16 and len(motion.bottlenecks) == 3 * 17
 

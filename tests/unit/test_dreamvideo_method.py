@@ -220,6 +220,13 @@ def test_the_embedding_is_learnt_first_and_is_frozen_while_the_adapter_learns():
 FLAT = {"learning_rate": 0.01, "batch_size": 2}
 
 
+def test_the_adapter_learns_beside_the_learnt_embedding():
+    """The same draws, so that only the embedding can make the adapters differ."""
+    one, other = (build(textual_inversion={"steps": 3, "batch_size": 2, "learning_rate": rate}) for rate in (0.01, 0.5))
+    first, second = (m.train_subject(QuietModel(), tiny_subject(), seeded(), ignore).tensors for m in (one, other))
+    assert any(not torch.equal(first[name], second[name]) for name in first if name.startswith("identity_adapter."))
+
+
 def with_glare(data: SubjectData) -> SubjectData:
     """The background, and it alone, thirty times brighter than anything can be."""
     foreground = tiny_subject().masks

@@ -146,5 +146,6 @@ def test_an_absent_file_is_named_with_the_remedy(tmp_path):
 def test_a_file_that_is_no_mapping_is_refused_by_name(tmp_path, text):
     path = tmp_path / "params.yaml"
     path.write_text(text)
-    with pytest.raises(InputError, match=r"params\.yaml: .*(mend|correct) it"):
+    with pytest.raises(InputError, match=r"(?s)params\.yaml: .*(mend|correct) it") as error:
         load_params(path)
+    assert "\n" not in str(error.value), "errors are one sentence on one line"

@@ -1,0 +1,64 @@
+"""A project in miniature: two subjects and two motions, the shipped weights, two steps of everything."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+SUBJECTS, MOTIONS = ["dog", "van"], ["square", "wave_up"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def prefect_server():
+    from prefect.testing.utilities import prefect_test_harness
+
+    import flows  # noqa: F401 (telemetry off)
+
+    with prefect_test_harness(server_startup_timeout=120):
+        yield
+
+
+@pytest.fixture(scope="session")
+def dataset(tmp_path_factory):
+    """The dataset of the miniature, rendered once."""
+    from dreamvideo.dataset.pocket_world.build import build_dataset
+
+    root = tmp_path_factory.mktemp("dataset") / "data"
+    build_dataset(root, subjects=SUBJECTS, motions=MOTIONS)
+    return root
+
+
+def write_params(folder: Path, **changes: object) -> Path:
+    """The shipped params.yaml at two steps a stage; ``changes`` are dotted keys with ``__`` for the dots."""
+    content = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
+    profile = content["profiles"]["pocket"]
+    profile["data"] |= {"subjects": len(SUBJECTS), "motions": len(MOTIONS)}
+    profile["base_model"]["weights"] = str(REPOSITORY / "models/pocket/base")
+    profile["evaluation"] |= {"weights": str(REPOSITORY / "models/pocket/metrics"), "bootstrap_resamples": 100}
+    profile["sampling"]["steps"] = 2
+    for stage in ("textual_inversion", "identity_adapter", "motion_adapter"):
+        profile["method"]["options"][stage]["steps"] = 2
+    for name, value in changes.items():
+        *sections, last = name.split("__")
+        section = profile
+        for part in sections:
+            section = section[part]
+        section[last] = value
+    path = folder / "params.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+@pytest.fixture(scope="session")
+def isolated_dvc(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("dvc")
+    os.environ |= {"DVC_SITE_CACHE_DIR": str(folder / "site"), "DVC_GLOBAL_CONFIG_DIR": str(folder / "global")}
+
+
+def git(folder: Path, *arguments: str) -> str:
+    identity = ["-c", "user.name=test", "-c", "user.email=test@example.org"]
+    done = subprocess.run(["git", *identity, *arguments], cwd=folder, capture_output=True, text=True, check=True)
+    return done.stdout.strip()

@@ -1,0 +1,165 @@
+"""The whole flow in miniature, with the real Prefect, MLflow, DVC and Great Expectations."""
+
+import json
+import math
+import os
+import shutil
+
+import pytest
+import yaml
+from dvc.repo import Repo
+from PIL import Image
+
+from dreamvideo.dataset.catalog import load_catalog
+from dreamvideo.dataset.clips import read_clip
+from dreamvideo.errors import InputError
+from dreamvideo.files import sha256_file
+from dreamvideo.params import load_params
+from flows import cells
+from flows.benchmark import Request, run_benchmark
+from flows.provenance import data_hash
+from flows.report import write_report
+from flows.tracking import KEY, Tracking
+from tests.integration.conftest import MOTIONS, SUBJECTS, git, write_params
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory, dataset, isolated_dvc):
+    """A git and DVC repository with the dataset, in which the tests of this module run one after the other."""
+    folder = tmp_path_factory.mktemp("project")
+    shutil.copytree(dataset, folder / "data")
+    write_params(folder)
+    before = os.getcwd()
+    os.chdir(folder)
+    git(folder, "init", "-q")
+    with Repo.init(".") as repo:
+        repo.add("data")
+    git(folder, "add", "-A")
+    git(folder, "commit", "-qm", "data")
+    yield folder
+    os.chdir(before)
+
+
+@pytest.fixture(scope="module")
+def first(project):
+    return run_benchmark(load_params(), Request())
+
+
+def runs_of(kind):
+    return Tracking(load_params().tracking).runs(kind)
+
+
+def test_every_combination_is_a_finished_run_with_its_video_and_scores(project, first):
+    assert (first.finished, first.failed, first.reused) == (4, 0, 0)
+    tracking, found = Tracking(load_params().tracking), runs_of("cell")
+    assert {(run.data.params["subject"], run.data.params["motion"]) for run in found} == {
+        (subject, motion) for subject in SUBJECTS for motion in MOTIONS
+    }
+    committed = yaml.safe_load((project / "data.dvc").read_text())["outs"][0]["md5"]
+    for run in found:
+        assert run.data.tags["mlflow.parentRunId"] == first.run_id
+        assert run.data.tags["dreamvideo.data_hash"] == committed
+        assert {"clip_t", "clip_i", "dino_i", "temporal_consistency", "subject_oracle"} <= run.data.metrics.keys()
+        assert all(math.isfinite(value) for value in run.data.metrics.values())
+        frames, fps = read_clip(tracking.fetch(run.info.run_id))
+        assert frames.shape == (8, 3, 64, 64) and fps == 8
+
+
+def test_every_adapter_is_a_run_with_its_loss_curve_and_previews(first):
+    tracking, found = Tracking(load_params().tracking), runs_of("adapter")
+    assert sorted(run.data.tags["dreamvideo.name"] for run in found) == sorted(SUBJECTS + MOTIONS)
+    for run in found:
+        stage = "loss.identity_adapter" if run.data.tags["dreamvideo.adapter"] == "identity" else "loss.motion_adapter"
+        assert [point.step for point in tracking.client.get_metric_history(run.info.run_id, stage)] == [1, 2]
+        names = {artifact.path for artifact in tracking.client.list_artifacts(run.info.run_id)}
+        assert "adapter.safetensors" in names and any(name.startswith("preview.") for name in names)
+
+
+def test_the_data_gate_leaves_json_and_data_docs(first):
+    tracking, (gate,) = Tracking(load_params().tracking), runs_of("gate")
+    assert tracking.read_json(gate.info.run_id, "gate.json")["success"] is True
+    assert "<html" in tracking.download(gate.info.run_id, "gate.html").read_text()
+
+
+def test_the_report_is_there_and_comes_out_the_same_from_mlflow_alone(first):
+    before = first.report.read_bytes()
+    assert all(name.encode() in before for name in SUBJECTS + MOTIONS)
+    first.report.unlink()
+    _, path = write_report(load_params(), first.run_id)
+    assert path == first.report and path.read_bytes() == before
+
+
+def test_a_second_run_computes_nothing(first):
+    keys = sorted(run.data.tags[KEY] for run in runs_of("cell"))
+    second = run_benchmark(load_params(), Request())
+    assert (second.finished, second.reused) == (4, 4)
+    assert sorted(run.data.tags[KEY] for run in runs_of("cell")) == keys
+    assert len(runs_of("adapter")) == 4
+
+
+def test_the_same_cell_made_again_gives_the_same_video(first, monkeypatch):
+    tracking, run = Tracking(load_params().tracking), runs_of("cell")[0]
+    before = sha256_file(tracking.fetch(run.info.run_id))
+    tracking.client.delete_run(run.info.run_id)
+    assert run_benchmark(load_params(), Request(seed=0)).reused == 3
+    again = next(other for other in runs_of("cell") if other.data.tags[KEY] == run.data.tags[KEY])
+    assert sha256_file(tracking.fetch(again.info.run_id)) == before
+
+
+def test_a_failed_cell_is_counted_and_shown_and_tried_again(first, monkeypatch):
+    real = cells.generate_video
+
+    def breaks_on_vans(bench, plan, adapters, path):
+        if plan.subject == "van":
+            raise RuntimeError("the sampler met a van")
+        real(bench, plan, adapters, path)
+
+    monkeypatch.setattr(cells, "generate_video", breaks_on_vans)
+    outcome = run_benchmark(load_params(), Request(seed=1))
+    assert (outcome.finished, outcome.failed) == (2, 2)
+    assert "the sampler met a van" in outcome.report.read_text()
+    monkeypatch.undo()
+    outcome = run_benchmark(load_params(), Request(seed=1))
+    assert (outcome.finished, outcome.failed, outcome.reused) == (4, 0, 2)
+
+
+def test_changed_data_is_not_called_by_the_committed_hash_and_redoes_its_row_only(project, first):
+    committed = data_hash(load_catalog("data"))
+    path = project / "data/subjects/dog/00.png"
+    image = Image.open(path).convert("RGB")
+    image.putpixel((0, 0), (1, 2, 3))
+    image.save(path)
+    with pytest.raises(InputError, match=r"subjects/dog/00\.png"):
+        run_benchmark(load_params(), Request())  # the catalog still has the old hash
+    catalog = yaml.safe_load((project / "data/catalog.yaml").read_text())
+    catalog["subjects"]["dog"]["sha256"]["subjects/dog/00.png"] = sha256_file(path)
+    (project / "data/catalog.yaml").write_text(yaml.safe_dump(catalog))
+    assert data_hash(load_catalog("data")).startswith("uncommitted:") and not committed.startswith("uncommitted:")
+    outcome = run_benchmark(load_params(), Request())
+    assert (outcome.finished, outcome.reused) == (4, 2)
+    assert len(runs_of("adapter")) == 5
+
+
+def test_bad_data_stops_the_flow_before_any_training(project, first):
+    adapters = len(runs_of("adapter"))
+    catalog = yaml.safe_load((project / "data/catalog.yaml").read_text())
+    catalog["prompts"][0] = {"text": "a dog is jumping", "kind": "subject_motion"}
+    (project / "data/catalog.yaml").write_text(yaml.safe_dump(catalog))
+    with pytest.raises(InputError, match="placeholder"):
+        run_benchmark(load_params(), Request(seed=5))
+    assert len(runs_of("adapter")) == adapters
+
+
+def test_a_tampered_adapter_is_refused(first):
+    tracking = Tracking(load_params().tracking)
+    run = runs_of("adapter")[0]
+    path = tracking.download(run.info.run_id, "adapter.safetensors")
+    path.write_bytes(path.read_bytes()[:-8])
+    with pytest.raises(InputError, match="not what was stored"):
+        tracking.fetch(run.info.run_id)
+
+
+def test_cells_json_names_every_run(first):
+    rows = Tracking(load_params().tracking).read_json(first.run_id, "cells.json")
+    assert len(rows) == 4 and all(row["run_id"] and not row["reused"] for row in rows)
+    assert json.dumps(rows)

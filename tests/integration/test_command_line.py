@@ -1,0 +1,114 @@
+"""The command line as a new user meets it, mistakes included."""
+
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from tests.integration.conftest import write_params
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, dataset):
+    folder = tmp_path_factory.mktemp("cli")
+    shutil.copytree(dataset, folder / "data")
+    write_params(folder)
+    return folder
+
+
+def dreamvideo(folder, *arguments):
+    command = [sys.executable, "-c", "from flows.cli import main; main()", *arguments]
+    environment = os.environ | {"COLUMNS": "200", "NO_COLOR": "1"}
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment)
+
+
+def refused(folder, *arguments):
+    """The sentence with which a command is refused."""
+    done = dreamvideo(folder, *arguments)
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    return " ".join(done.stderr.split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["customize", "subject", "dgo"], "unknown subject 'dgo'; did you mean 'dog'?"),
+        (["customize", "motion", "sqare"], "unknown motion 'sqare'; did you mean 'square'?"),
+        (["benchmark", "run", "--subjects", "dog,vna"], "unknown subject 'vna'; did you mean 'van'?"),
+        (["benchmark", "plan", "--subjects", "9"], "--subjects is 9, but the catalog has 2; ask for 1 to 2"),
+        (["benchmark", "plan", "--prompts", "99"], "--prompts is 99, but the catalog has 12 for combinations"),
+        (["describe", "--profile", "pokcet"], "unknown profile 'pokcet'; did you mean 'pocket'?"),
+        (
+            ["generate", "--subject", "dog", "--motion", "square", "--prompt", "a dog", "--out", "x.mp4"],
+            "prompt 'a dog' has no placeholder",
+        ),
+        (
+            ["generate", "--subject", "dog", "--motion", "square", "--prompt", "a *", "--out", "x.avi"],
+            "give a file name that ends in .mp4",
+        ),
+        (["report", "build"], "run `dreamvideo benchmark run` first"),
+    ],
+)
+def test_a_bad_argument_gets_one_sentence_and_exit_code_2(folder, arguments, sentence):
+    assert sentence in refused(folder, *arguments)
+
+
+def test_a_params_key_that_does_not_exist(folder, tmp_path):
+    shutil.copytree(folder / "data", tmp_path / "data")
+    path = write_params(tmp_path)
+    content = yaml.safe_load(path.read_text())
+    content["profiles"]["pocket"]["sampling"]["stepps"] = 3
+    path.write_text(yaml.safe_dump(content))
+    assert "unknown key 'sampling.stepps'; did you mean 'sampling.steps'?" in refused(tmp_path, "describe")
+
+
+def test_data_that_was_never_pulled(tmp_path):
+    write_params(tmp_path)
+    assert "run `dreamvideo data pull`" in refused(tmp_path, "benchmark", "run")
+
+
+def test_weights_that_were_never_pulled(folder, tmp_path):
+    shutil.copytree(folder / "data", tmp_path / "data")
+    write_params(tmp_path, base_model__weights="models/pocket/base")
+    assert "run `dreamvideo data pull`" in refused(tmp_path, "benchmark", "plan")
+
+
+def test_a_truncated_weight_file_stops_the_benchmark_before_training(folder, tmp_path):
+    shutil.copytree(folder / "data", tmp_path / "data")
+    source = yaml.safe_load((folder / "params.yaml").read_text())["profiles"]["pocket"]["base_model"]["weights"]
+    shutil.copytree(source, tmp_path / "base")
+    write_params(tmp_path, base_model__weights="base")
+    unet = tmp_path / "base/unet.safetensors"
+    unet.write_bytes(unet.read_bytes()[:1000])
+    sentence = refused(tmp_path, "benchmark", "run", "--subjects", "1", "--motions", "1")
+    assert "unet.safetensors" in sentence and "dreamvideo data pull" in sentence
+
+
+def test_debug_shows_the_traceback(folder):
+    done = dreamvideo(folder, "customize", "subject", "dgo", "--debug")
+    assert "Traceback" in done.stderr and done.returncode != 0
+
+
+def test_generate_writes_a_video_and_names_the_words_it_does_not_know(folder):
+    arguments = ["--subject", "dog", "--motion", "square", "--prompt", "a * jumping on the moon", "--out", "out/x.mp4"]
+    done = dreamvideo(folder, "generate", *arguments)
+    assert done.returncode == 0, done.stderr
+    assert (folder / "out/x.mp4").stat().st_size > 500
+    assert "'moon'" in done.stdout
+    first = (folder / "out/x.mp4").read_bytes()
+    assert dreamvideo(folder, "generate", *arguments).returncode == 0
+    assert (folder / "out/x.mp4").read_bytes() == first
+
+
+def test_describe_prints_json_for_scripts(folder):
+    content = yaml.safe_load(dreamvideo(folder, "describe", "--json").stdout)
+    assert content["method"]["trainable_parameters"]["identity_adapter"] == 50016
+
+
+def test_plan_says_what_is_cached_and_what_must_run(folder):
+    printed = dreamvideo(folder, "benchmark", "plan").stdout
+    assert "combinations: 4, of which" in printed and "expected time" in printed
