@@ -12,5 +12,7 @@ def unknown_name(kind: str, name: str, known: Iterable[str], prefix: str = "") -
     """The error for a name that does not exist, with the nearest one that does; both are printed after the prefix."""
     known = sorted(known)
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    remedy = f"did you mean {prefix + near[0]!r}?" if near else f"known are: {', '.join(known)}"
+    remedy = (
+        f"did you mean {prefix + near[0]!r}?" if near else f"known are: {', '.join(prefix + other for other in known)}"
+    )
     return InputError(f"unknown {kind} {prefix + name!r}; {remedy}")

@@ -4,6 +4,7 @@ import json
 import math
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 import yaml
@@ -29,7 +30,7 @@ def project(tmp_path_factory, dataset, isolated_dvc):
     folder = tmp_path_factory.mktemp("project")
     shutil.copytree(dataset, folder / "data")
     write_params(folder)
-    before = os.getcwd()
+    before = Path.cwd()
     os.chdir(folder)
     git(folder, "init", "-q")
     with Repo.init(".") as repo:
