@@ -13,9 +13,8 @@ from torch.nn import functional
 
 from dreamvideo.base_models import pocket_networks as networks
 from dreamvideo.base_models.pocket import load_component
-from dreamvideo.dataset.pocket_world.oracle import READ_OUTS, Oracle
+from dreamvideo.dataset.pocket_world.oracle import Oracle, subject_log_probabilities
 from dreamvideo.dataset.pocket_world.tokenizer import tokenize
-from dreamvideo.dataset.pocket_world.vocabulary import CLASSES, COLOURS, MARKINGS
 from dreamvideo.registry import Registry
 
 
@@ -82,13 +81,4 @@ class PocketEncoders(MetricEncoders):
     def read_truth(self, frames: Tensor, truths: list[dict]) -> tuple[Tensor, Tensor] | None:
         """The sum of the log probabilities of class, colour, marking and its colour; and the centroids."""
         read = self.oracle(frames[None])
-        scores = [
-            sum(read[name][0].log_softmax(-1)[:, _index(name, truth[name])] for name in READ_OUTS if name in truth)
-            for truth in truths
-        ]
-        return torch.stack(scores, dim=-1), read["centroid"][0]
-
-
-def _index(read_out: str, value: str) -> int:
-    names = {"subject_class": CLASSES, "marking": MARKINGS}.get(read_out, tuple(COLOURS))
-    return names.index(value)
+        return subject_log_probabilities(read, truths)[0], read["centroid"][0]

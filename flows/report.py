@@ -1,7 +1,5 @@
 """Build the report of a benchmark run from what MLflow keeps of it."""
 
-import shutil
-import tempfile
 import time
 from pathlib import Path
 
@@ -56,22 +54,21 @@ def write_report(params: Params, run_id: str) -> tuple[dict[str, float], Path]:
     tracking, catalog = Tracking(params.tracking), load_catalog(params.data.root)
     run, rows = tracking.get(run_id), tracking.read_json(run_id, "cells.json")
     runs = {cell.info.run_id: cell for cell in tracking.runs("cell")}
-    with tempfile.TemporaryDirectory() as scratch:
-        cells = [_cell(tracking, catalog, row, runs.get(row["run_id"]), Path(scratch)) for row in rows]
-        data = ReportData(
-            title="DreamVideo benchmark",
-            profile=params.profile,
-            notice=params.notice,
-            facts=_facts(run, params, cells),
-            subjects={name: _subject(catalog, name) for name in dict.fromkeys(row["subject"] for row in rows)},
-            motions={name: _motion(catalog, name) for name in dict.fromkeys(row["motion"] for row in rows)},
-            cells=cells,
-            oracle_accuracy=oracle_accuracy(params),
-            params_yaml=yaml.safe_dump(params.model_dump(mode="json"), sort_keys=False),
-        )
-        folder = FOLDER / run_id
-        path, table = folder / "report.html", folder / "summary.csv"
-        summary = build_report(data, path, params.evaluation.bootstrap_resamples)
+    cells = [_cell(tracking, catalog, row, runs.get(row["run_id"])) for row in rows]
+    data = ReportData(
+        title="DreamVideo benchmark",
+        profile=params.profile,
+        notice=params.notice,
+        facts=_facts(run, params, cells),
+        subjects={name: _subject(catalog, name) for name in dict.fromkeys(row["subject"] for row in rows)},
+        motions={name: _motion(catalog, name) for name in dict.fromkeys(row["motion"] for row in rows)},
+        cells=cells,
+        oracle_accuracy=oracle_accuracy(params),
+        params_yaml=yaml.safe_dump(params.model_dump(mode="json"), sort_keys=False),
+    )
+    folder = FOLDER / run_id
+    path, table = folder / "report.html", folder / "summary.csv"
+    summary = build_report(data, path, params.evaluation.bootstrap_resamples)
     summary.to_csv(table, index=False)
     tracking.attach(run_id, path, table)
     return _as_metrics(summary), path
@@ -83,15 +80,14 @@ def oracle_accuracy(params: Params) -> dict[str, float]:
     return read_schema(path).get("quality", {}) if path.exists() else {}
 
 
-def _cell(tracking: Tracking, catalog: Catalog, row: dict, run: Run | None, scratch: Path) -> CellResult:
+def _cell(tracking: Tracking, catalog: Catalog, row: dict, run: Run | None) -> CellResult:
     """One row of cells.json with what its run recorded."""
     identity = {name: row[name] for name in ("key", "subject", "motion", "seed", "reused")}
     identity["prompt"] = class_prompt(row["prompt"], catalog.subject(row["subject"]).class_word)
     if run is None:
         reason = _reason_of_failure(tracking, row["key"])
         return CellResult(**identity, status="failed", reason=reason, metrics={}, video=None, seconds=0.0)
-    video = scratch / f"{row['key']}.mp4"
-    shutil.copyfile(tracking.fetch(row["run_id"]), video)
+    video = tracking.fetch(row["run_id"])
     seconds = run.data.metrics.get("seconds.generate", 0.0) + run.data.metrics.get("seconds.score", 0.0)
     metrics = {name: value for name, value in run.data.metrics.items() if not name.startswith("seconds.")}
     return CellResult(**identity, status="finished", reason="", metrics=metrics, video=video, seconds=seconds)

@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -36,6 +37,7 @@ class Tracking:
 
     def __init__(self, params: TrackingParams) -> None:
         self.params = params
+        self._scratch = tempfile.TemporaryDirectory(prefix="dreamvideo-")  # for downloads; goes with this object
         mlflow.set_tracking_uri(params.uri)
         self.client = mlflow.MlflowClient(params.uri)
         # The first use of a fresh SQLite file creates its tables, which two processes must not do at once.
@@ -127,13 +129,17 @@ class Tracking:
         return path
 
     def download(self, run_id: str, artifact: str) -> Path:
-        """A local path to one artifact of a run.
+        """A local copy of one artifact of a run, which lasts as long as this object.
 
         Raises:
             InputError: the run has no such artifact.
         """
         try:
-            return Path(mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path=artifact))
+            folder = Path(self._scratch.name) / run_id
+            folder.mkdir(exist_ok=True)
+            return Path(
+                mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path=artifact, dst_path=str(folder))
+            )
         except (OSError, mlflow.exceptions.MlflowException) as error:
             raise InputError(
                 f"run {run_id}: its artifact {artifact} is missing; delete the run in MLflow, "

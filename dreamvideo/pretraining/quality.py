@@ -4,6 +4,7 @@ Every figure goes into the weight file it is about, so that a report can print i
 """
 
 import random
+from dataclasses import asdict
 
 import torch
 from diffusers import AutoencoderKL
@@ -13,7 +14,7 @@ from torch.nn import functional
 
 from dreamvideo.base_models.pocket_networks import FRAME_SIZE, NUM_FRAMES
 from dreamvideo.dataset.pocket_world.cast import SUBJECTS
-from dreamvideo.dataset.pocket_world.oracle import READ_OUTS, Oracle
+from dreamvideo.dataset.pocket_world.oracle import READ_OUTS, Oracle, subject_log_probabilities
 from dreamvideo.dataset.pocket_world.render import render
 from dreamvideo.dataset.pocket_world.sampling import base_frames, draw_shot
 from dreamvideo.dataset.pocket_world.tokenizer import tokenize
@@ -69,7 +70,7 @@ def dino_quality(dino: nn.Module, seed: int) -> dict[str, float]:
 
 @torch.no_grad()
 def oracle_quality(oracle: Oracle, bank: Bank) -> dict[str, float]:
-    """Share of held-out real frames that the oracle reads right, and its mean error of the centroid in pixels."""
+    """Share of held-out real frames that the oracle reads right, its error of the centroid in pixels, and its posterior."""
     signal = to_signal(bank.pixels)
     reads = [oracle(chunk) for chunk in signal.split(8)]
     right = {}
@@ -79,7 +80,18 @@ def oracle_quality(oracle: Oracle, bank: Bank) -> dict[str, float]:
     assert set(right) == {*READ_OUTS, "motion"}
     error = torch.cat([read["centroid"] for read in reads]) - true_centroids(bank)
     right["centroid_error_pixels"] = error.norm(dim=-1).mean().item() * FRAME_SIZE / 2
+    right["subject_oracle"] = _subject_posterior(oracle)
     return {name: round(value, 4) for name, value in right.items()}
+
+
+def _subject_posterior(oracle: Oracle) -> float:
+    """The mean probability that the oracle gives to the right one of the twenty subjects on real frames of it."""
+    rng = random.Random(0)
+    shots = [draw_shot(rng, identity) for identity in SUBJECTS.values()]
+    clips = render(base_frames(shots, NUM_FRAMES), FRAME_SIZE)[0].unflatten(0, (len(shots), NUM_FRAMES)) * 2 - 1
+    truths = [asdict(identity) for identity in SUBJECTS.values()]
+    posterior = subject_log_probabilities(oracle(clips), truths).softmax(-1)
+    return posterior.diagonal(dim1=0, dim2=2).mean().item()
 
 
 def true_centroids(bank: Bank) -> Tensor:

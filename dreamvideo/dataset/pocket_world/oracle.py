@@ -8,13 +8,14 @@ from torch import Tensor, nn
 
 from dreamvideo.dataset.pocket_world.vocabulary import CLASSES, COLOURS, MARKINGS, MOTIONS, SCENES
 
-READ_OUTS = {
-    "subject_class": len(CLASSES),
-    "colour": len(COLOURS),
-    "marking": len(MARKINGS),
-    "marking_colour": len(COLOURS),
-    "scene": len(SCENES),
+NAMES = {
+    "subject_class": CLASSES,
+    "colour": tuple(COLOURS),
+    "marking": MARKINGS,
+    "marking_colour": tuple(COLOURS),
+    "scene": tuple(SCENES),
 }
+READ_OUTS = {name: len(names) for name, names in NAMES.items()}
 POOLED = 64 + 128 + 128  # widths of what the heads read
 
 
@@ -64,6 +65,23 @@ class Oracle(nn.Module):
             path = torch.cat((centroid, area.log(), self.turn(pooled)), dim=-1).unflatten(0, (batch, frames))
             read["motion"] = self.motion(path.flatten(1))
         return read
+
+
+def subject_log_probabilities(read: dict[str, Tensor], truths: list[dict[str, str]]) -> Tensor:
+    """How well frames fit known subjects.
+
+    Args:
+        read: what :class:`Oracle` reads off B clips of F frames.
+        truths: class, colour, marking and its colour of K subjects, by name.
+
+    Returns:
+        The sum of the read-outs' log probabilities (B, F, K).
+    """
+    scores = []
+    for truth in truths:
+        named = {name: NAMES[name].index(truth[name]) for name in READ_OUTS if name in truth}
+        scores.append(sum(read[name].log_softmax(-1)[..., index] for name, index in named.items()))
+    return torch.stack(scores, dim=-1)
 
 
 def _head(size: int) -> nn.Sequential:
