@@ -11,7 +11,9 @@ from dreamvideo.errors import InputError
 
 app = typer.Typer(
     no_args_is_help=True,
+    add_completion=False,
     rich_markup_mode="rich",
+    epilog="Add --debug to any command to see the traceback of an error.",
     pretty_exceptions_enable=False,
     help="Customise a video diffusion model to a subject and a motion, score every combination, and report.\n\n"
     "A first look: [bold]dreamvideo benchmark run --subjects 2 --motions 3[/] trains five adapters, generates six "

@@ -12,8 +12,9 @@ app.add_typer(data_app, name="data")
 
 
 @data_app.command()
-def pull() -> None:
+def pull(profile: Profile = None) -> None:
     """Fetch the dataset and the weights that this version of the repository names."""
+    _params(profile)  # refuses an unknown profile; the pointers serve all of them
     from flows.data import pull as run
 
     for target, files in run().items():

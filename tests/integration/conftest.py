@@ -39,6 +39,8 @@ def write_params(folder: Path, **changes: object) -> Path:
     profile["base_model"]["weights"] = str(REPOSITORY / "models/pocket/base")
     profile["evaluation"] |= {"weights": str(REPOSITORY / "models/pocket/metrics"), "bootstrap_resamples": 100}
     profile["sampling"]["steps"] = 2
+    # Absolute, since MLflow keeps one store a URI for the whole process, whatever the working directory is by then.
+    profile["tracking"] |= {"uri": f"sqlite:///{folder}/mlflow.db", "artifacts": str(folder / "mlruns")}
     for stage in ("textual_inversion", "identity_adapter", "motion_adapter"):
         profile["method"]["options"][stage]["steps"] = 2
     for name, value in changes.items():

@@ -1,0 +1,54 @@
+"""`dreamvideo pretrain` in miniature: every stage for two steps, through the real flow."""
+
+from pathlib import Path
+
+import pytest
+
+from dreamvideo.base_models import load_base_model
+from dreamvideo.params import load_params
+from dreamvideo.pretraining import stages
+from dreamvideo.weights import read_schema
+from evaluation.encoders import encoders
+from flows.pretrain import run_pretrain
+from flows.tracking import Tracking
+from tests.integration.conftest import write_params
+
+STAGES = ("vae", "clip", "oracle", "dino", "clip_metric", "images", "clips_and_images")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pretrain")
+    tiny = {f"pretraining__{stage}": {"steps": 2, "batch_size": 8, "learning_rate": 1e-3} for stage in STAGES}
+    weights = {"base_model__weights": "models/base", "evaluation__weights": "models/metrics"}
+    write_params(folder, pretraining__clips=32, **tiny, **weights)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr(stages, "HELD_OUT", 32)
+        params = load_params()
+        yield params, run_pretrain(params)
+
+
+def test_every_stage_is_a_run_with_its_loss_and_quality(trained):
+    found = {run.info.run_name: run for run in Tracking(trained[0].tracking).runs("pretraining")}
+    assert set(found) == {f"pretrain {stage}" for stage in STAGES}
+    assert all(run.data.metrics["loss"] > 0 and run.data.metrics["samples"] == 16 for run in found.values())
+    assert "quality.psnr" in found["pretrain vae"].data.metrics
+    assert "quality.retrieval" in found["pretrain clip_metric"].data.metrics
+
+
+def test_the_weights_load_and_are_small(trained):
+    params, _ = trained
+    base = load_base_model(params.base_model)
+    assert base.encode_text(["a cat"]).shape == (1, 16, 128)
+    assert encoders["pocket"](params.evaluation.weights).clip_text("a cat").shape == (128,)
+    files = list(Path("models").rglob("*.safetensors"))
+    assert len(files) == 7 and sum(path.stat().st_size for path in files) < 30e6
+    assert "subject_oracle" in read_schema(Path("models/metrics/oracle.safetensors"))["quality"]
+
+
+def test_a_finished_pretraining_is_not_done_again(trained):
+    params, run_id = trained
+    before = {path: path.stat().st_mtime_ns for path in Path("models").rglob("*.safetensors")}
+    assert run_pretrain(params) == run_id
+    assert before == {path: path.stat().st_mtime_ns for path in Path("models").rglob("*.safetensors")}
