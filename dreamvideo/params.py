@@ -23,6 +23,7 @@ class DataParams(Section):
     root: Path
     subjects: int = Field(gt=0)
     motions: int = Field(gt=0)
+    image_size: int = Field(gt=0)
     num_frames: int = Field(gt=1)
     fps: float = Field(gt=0)
 

@@ -154,14 +154,14 @@ def validate_data(params: Params) -> str:
     verify_files(catalog)
     contents = [entry.content_key for entry in (*catalog.subjects.values(), *catalog.motions.values())]
     prompts = [(prompt.kind, prompt.text) for prompt in catalog.prompts]
-    key = content_key([contents, prompts, params.data.model_dump(mode="json"), REQUIRED_SIZE])
+    key = content_key([contents, prompts, params.data.model_dump(mode="json")])
     finished = tracking.finished(GATE)
     if key in finished:
         return finished[key]
     from dreamvideo.dataset.expectations import Requirements, validate
 
     requirements = Requirements(
-        params.data.subjects, params.data.motions, params.data.num_frames, params.data.fps, REQUIRED_SIZE
+        params.data.subjects, params.data.motions, params.data.num_frames, params.data.fps, params.data.image_size
     )
     tags = {"dreamvideo.data_hash": data_hash(catalog), "dreamvideo.profile": params.profile}
     with console.status("checking the data"), tracking.run(GATE, "data gate", key, tags) as record:
@@ -174,9 +174,6 @@ def validate_data(params: Params) -> str:
             tracking.attach(record.run_id, report, page)
         result.raise_for_problems()
     return record.run_id
-
-
-REQUIRED_SIZE = 64  # pixels a side
 
 
 def _log_cells(tracking: Tracking, run_id: str, plan: Plan, cells: dict[str, str | None], reused: set[str]) -> None:

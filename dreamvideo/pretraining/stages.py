@@ -12,15 +12,18 @@ import torch
 from torch import nn
 
 from dreamvideo.base_models import pocket_networks as networks
+from dreamvideo.base_models.pocket import PocketModel, load_component
 from dreamvideo.dataset.pocket_world.oracle import Oracle
-from dreamvideo.params import PretrainingParams, StageParams
+from dreamvideo.params import BaseModelParams, PretrainingParams, StageParams
 from dreamvideo.pretraining import denoiser, encoders, quality
 from dreamvideo.pretraining.bank import Bank, build_bank
 from dreamvideo.pretraining.loop import Report, train
-from dreamvideo.weights import half, load_into, read_weights, save_weights
+from dreamvideo.pretraining.video_quality import video_quality
+from dreamvideo.weights import half, read_weights, save_weights
 
 HELD_OUT = 512  # clips that no training sees
 HELD_OUT_SEED = 1_000_000
+CAPTIONS = 200  # videos that the finished base is judged by
 
 
 @dataclass(frozen=True)
@@ -47,14 +50,7 @@ class Workshop:
     @cached_property
     def latent_bank(self) -> denoiser.LatentBank:
         """The same clips as the trained VAE encodes them."""
-        return denoiser.encode_bank(self.bank, self.load("vae", networks.build_vae()))
-
-    def load(self, component: str, module: nn.Module) -> nn.Module:
-        """A component of the base model that an earlier stage left."""
-        path = self.base / f"{component}.safetensors"
-        tensors, _ = read_weights(path, component=component)
-        load_into(module, tensors, path)
-        return module.to(DEVICE).eval()
+        return denoiser.encode_bank(self.bank, load_component(self.base, "vae", networks.build_vae()).to(DEVICE))
 
     def leave(self, folder: Path, component: str, module: nn.Module, stage: StageParams, measured: dict) -> None:
         """Write a component's weights, with its recipe and its quality."""
@@ -138,9 +134,13 @@ def train_clips(shop: Workshop, stage: StageParams, report: Report) -> dict:
     scheduler = networks.build_scheduler()
     loss = denoiser.clip_and_image_loss(model, shop.latent_bank, stage.batch_size, scheduler, shop.offset_noise)
     train(model, loss, stage, shop.checkpoints / "clips.safetensors", report)
-    shop.leave(shop.base, "unet", model.unet, stage, {})
     shop.leave(shop.base, "text", model.text, stage, {})
-    return {}
+    shop.leave(shop.base, "unet", model.unet, stage, {})
+    base = PocketModel(BaseModelParams(name="pocket", weights=shop.base, offset_noise=shop.offset_noise))
+    oracle = load_component(shop.metrics, "oracle", Oracle())
+    measured = video_quality(base, oracle, CAPTIONS, shop.params.seed + HELD_OUT_SEED)
+    shop.leave(shop.base, "unet", model.unet, stage, measured)
+    return measured
 
 
 IMAGES_DONE = "images_done.safetensors"
@@ -153,7 +153,7 @@ def _denoiser(shop: Workshop) -> denoiser.Denoiser:
     denoiser.start_as_image_model(unet)
     for convolution in (m for m in unet.modules() if isinstance(m, nn.Conv2d)):
         convolution.to(memory_format=torch.channels_last)
-    clip = shop.load("clip", networks.build_clip())
+    clip = load_component(shop.base, "clip", networks.build_clip()).requires_grad_(True)
     return denoiser.Denoiser(unet, networks.TextTower(clip)).to(DEVICE).train()
 
 

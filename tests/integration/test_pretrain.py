@@ -25,6 +25,7 @@ def trained(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setattr(stages, "HELD_OUT", 32)
+        patch.setattr(stages, "CAPTIONS", 2)
         params = load_params()
         yield params, run_pretrain(params)
 
@@ -33,6 +34,7 @@ def test_every_stage_is_a_run_with_its_loss_and_quality(trained):
     found = {run.info.run_name: run for run in Tracking(trained[0].tracking).runs("pretraining")}
     assert set(found) == {f"pretrain {stage}" for stage in STAGES}
     assert all(run.data.metrics["loss"] > 0 and run.data.metrics["samples"] == 16 for run in found.values())
+    assert "quality.video_motion" in found["pretrain clips_and_images"].data.metrics
     assert "quality.psnr" in found["pretrain vae"].data.metrics
     assert "quality.retrieval" in found["pretrain clip_metric"].data.metrics
 
