@@ -2,12 +2,15 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
 from dreamvideo.errors import InputError
+
+if TYPE_CHECKING:
+    from dreamvideo.params import Params
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -31,7 +34,8 @@ Prompts = Annotated[int | None, typer.Option(min=1, help="Prompts per combinatio
 Seed = Annotated[int | None, typer.Option(min=0, help="Another seed gives other videos from the same adapters.")]
 
 
-def _params(profile: str | None):
+def profile_params(profile: str | None) -> "Params":
+    """The parameters of a profile of ./params.yaml."""
     from dreamvideo.params import load_params
 
     return load_params(profile=profile)
@@ -54,7 +58,7 @@ def customize_motion(
 
 
 def _customize(kind: str, name: str, profile: str | None) -> None:
-    params = _params(profile)
+    params = profile_params(profile)
     from flows.customize import customize
 
     run_id, fresh = customize(params, kind, name)
@@ -71,7 +75,7 @@ def generate(
     profile: Profile = None,
 ) -> None:
     """Generate one video of a subject doing a motion; adapters that are missing are trained first."""
-    params = _params(profile)
+    params = profile_params(profile)
     from flows.generate import generate as run
 
     for warning in run(params, subject, motion, prompt, seed, path):
@@ -82,7 +86,7 @@ def generate(
 @app.command()
 def pretrain(profile: Profile = None) -> None:
     """Train the profile's own base model and metric encoders, continuing from checkpoints."""
-    params = _params(profile)
+    params = profile_params(profile)
     from flows.pretrain import run_pretrain
 
     out.print(f"MLflow run {run_pretrain(params)}")
@@ -93,7 +97,7 @@ def describe(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")] = False, profile: Profile = None
 ) -> None:
     """Describe the profile: base model, trainable parameters of every stage, data, settings."""
-    params = _params(profile)
+    params = profile_params(profile)
     from flows.describe import describe as build
     from flows.describe import show
 

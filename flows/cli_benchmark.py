@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from flows.cli import Motions, Profile, Prompts, Seed, Subjects, _params, app, out
+from flows.cli import Motions, Profile, Prompts, Seed, Subjects, app, out, profile_params
 
 benchmark_app = typer.Typer(no_args_is_help=True, help="Run every subject x motion combination, or plan to.")
 report_app = typer.Typer(no_args_is_help=True, help="Build a report from what MLflow keeps.")
@@ -21,7 +21,7 @@ def run(
     profile: Profile = None,
 ) -> None:
     """Check the data, train what is missing, run every missing combination, and write the report."""
-    params = _params(profile)
+    params = profile_params(profile)
     from flows.benchmark import Request, run_benchmark
 
     outcome = run_benchmark(params, Request(subjects, motions, prompts, seed))
@@ -45,7 +45,7 @@ def plan(
     profile: Profile = None,
 ) -> None:
     """Say what a run would do: what is cached, what must run, and how long that should take."""
-    params = _params(profile)
+    params = profile_params(profile)
     from flows.benchmark import Request
     from flows.forecast import forecast
 
@@ -61,7 +61,7 @@ def build_report(
     profile: Profile = None,
 ) -> None:
     """Write the HTML report of a benchmark run."""
-    params = _params(profile)
+    params = profile_params(profile)
     from flows.report import latest_benchmark, write_report
     from flows.tracking import Tracking
 

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from flows.cli import Profile, _params, app, out
+from flows.cli import Profile, app, out, profile_params
 
 data_app = typer.Typer(no_args_is_help=True, help="Fetch, check, show or rebuild the dataset.")
 app.add_typer(data_app, name="data")
@@ -14,7 +14,7 @@ app.add_typer(data_app, name="data")
 @data_app.command()
 def pull(profile: Profile = None) -> None:
     """Fetch the dataset and the weights that this version of the repository names."""
-    _params(profile)  # refuses an unknown profile; the pointers serve all of them
+    profile_params(profile)  # refuses an unknown profile; the pointers serve all of them
     from flows.data import pull as run
 
     for target, files in run().items():
@@ -24,7 +24,7 @@ def pull(profile: Profile = None) -> None:
 @data_app.command()
 def check(profile: Profile = None) -> None:
     """Hold the dataset against its expectations; the result goes to MLflow."""
-    params = _params(profile)
+    params = profile_params(profile)
     from flows.benchmark import validate_data
 
     out.print(f"the data is as expected; MLflow run {validate_data(params)}")
@@ -36,7 +36,7 @@ def show(
     profile: Profile = None,
 ) -> None:
     """List the subjects, motions and prompts, or show one of them."""
-    params = _params(profile)
+    params = profile_params(profile)
     from dreamvideo.dataset.catalog import load_catalog
     from flows.data import lookup
 
@@ -60,7 +60,7 @@ def show(
 @data_app.command()
 def build(profile: Profile = None) -> None:
     """Render the pocket dataset anew; equal code gives equal content."""
-    params = _params(profile)
+    params = profile_params(profile)
     from flows.data import build as run
 
     run(params.data.root)
