@@ -92,8 +92,19 @@ class DinoTraining(nn.Module):
 
 def _projection(prototypes: int) -> nn.Sequential:
     return nn.Sequential(
-        nn.Linear(96, 256), nn.GELU(), nn.Linear(256, 64), _Normalise(), nn.Linear(64, prototypes, bias=False)
-    )
+        nn.Linear(96, 256), nn.GELU(), nn.Linear(256, 64), _Normalise(), _Prototypes(prototypes, 64)
+    )  # fmt: skip
+
+
+class _Prototypes(nn.Module):
+    """Cosines to prototypes: of unit length, or weight decay would flatten every distribution."""
+
+    def __init__(self, count: int, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(count, width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x @ functional.normalize(self.weight, dim=-1).T
 
 
 class _Normalise(nn.Module):
