@@ -20,7 +20,7 @@ from dreamvideo.dataset.data_docs import data_docs_page
 from dreamvideo.dataset.probing import Row
 from dreamvideo.errors import InputError
 
-WORDS = r"^[a-z]+([ -][a-z]+)*$"
+WORDS = r"^[a-z]+(?:[ -][a-z]+)*$"
 SMALLEST_FOREGROUND, LARGEST_FOREGROUND = 0.005, 0.95  # shares of the image: less or more is no useful mask
 
 
