@@ -47,7 +47,7 @@ def _is_clean(pointer: Path) -> bool:
 
     try:
         with Repo(str(pointer.parent.resolve())) as repo:
-            return repo.status(targets=[pointer.name]) == {}
+            return repo.status(targets=[str(pointer.resolve())]) == {}
     except DvcException:
         return False
 
