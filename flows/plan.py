@@ -122,7 +122,11 @@ def build_method(params: Params) -> Method:
 def plan_benchmark(
     params: Params, catalog: Catalog, subjects: Sequence[str], motions: Sequence[str], prompts: int, seed: int
 ) -> Plan:
-    """Every adapter and every cell of a benchmark over chosen subjects and motions."""
+    """Every adapter and every cell of a benchmark over chosen subjects and motions.
+
+    Raises:
+        InputError: two combinations would be the same cell.
+    """
     keys = Keys(params, build_method(params))
     adapters = [keys.identity(catalog.subject(name)) for name in subjects]
     adapters += [keys.motion(catalog.motion(name)) for name in motions]
@@ -131,17 +135,25 @@ def plan_benchmark(
         for motion in map(catalog.motion, motions):
             for prompt in prompts_for(catalog.prompts, subject.name, motion, prompts):
                 cells.append(keys.cell(subject, motion, prompt, seed))
+    seen: dict[str, CellPlan] = {}
+    for cell in cells:
+        other = seen.setdefault(cell.key, cell)
+        if other is not cell:
+            raise InputError(
+                f"{cell.subject} x {cell.motion} and {other.subject} x {other.motion} have the same content and prompt; "
+                "remove one of them from the catalog"
+            )
     return Plan(tuple(adapters), tuple(cells))
 
 
 def prompts_for(prompts: Sequence[Prompt], subject: str, motion: Motion, count: int) -> list[str]:
     """The prompts of one combination: they differ between combinations, and depend on nothing but its names."""
-    templates = [prompt.text for prompt in prompts if prompt.kind == COMBINATION]
+    templates = [prompt for prompt in prompts if prompt.kind == COMBINATION]
     if count > len(templates):
         raise InputError(f"--prompts is {count}, but the catalog has {len(templates)} for combinations; ask for fewer")
     first = int(content_key([subject, motion.name]), 16) % len(templates)
     chosen = [templates[(first + index) % len(templates)] for index in range(count)]
-    return [template.replace("{motion}", motion.words) for template in chosen]
+    return [template.fill(motion.words) for template in chosen]
 
 
 def choose(kind: str, wanted: str | None, known: Sequence[str]) -> list[str]:
