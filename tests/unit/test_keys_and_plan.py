@@ -329,3 +329,15 @@ def test_a_choice_is_all_the_first_few_or_some_by_name(wanted, chosen):
 def test_a_choice_that_cannot_be_met_is_refused(wanted, message):
     with pytest.raises(InputError, match=message):
         choose("subject", wanted, SUBJECTS)
+
+
+def test_two_combinations_that_are_one_cell_are_refused_before_anything_runs(tmp_path, params):
+    content = entries()
+    first, second = SUBJECTS[:2]
+    twin = {
+        "class_word": content["subjects"][first]["class_word"],
+        "sha256": dict(content["subjects"][first]["sha256"]),
+    }
+    content["subjects"][second] |= twin | {"images": content["subjects"][first]["images"]}
+    with pytest.raises(InputError, match="have the same content and prompt; remove one of them"):
+        plan(params, write_catalog(tmp_path / "twins", content), prompts=len(TEMPLATES))
