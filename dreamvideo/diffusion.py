@@ -28,10 +28,13 @@ def make_noise(shape: tuple[int, ...], generator: torch.Generator, offset: float
     return noise
 
 
-def stratified_timesteps(batch: int, total: int, generator: torch.Generator) -> Tensor:
-    """Random timesteps (B,), one in each of B equal strata, in random order: less variance than independent draws."""
+def stratified_timesteps(batch: int, total: int, generator: torch.Generator, exponent: float = 1.0) -> Tensor:
+    """Random timesteps (B,), one in each of B equal strata, in random order: less variance than independent draws.
+
+    An exponent below 1 draws noisier ones more often: 1/2 gives a density that grows linearly with the timestep.
+    """
     strata = (torch.randperm(batch, generator=generator) + torch.rand(batch, generator=generator)) / batch
-    return (strata * total).long().clamp_max(total - 1)
+    return (strata**exponent * total).long().clamp_max(total - 1)
 
 
 def training_target(scheduler: DDIMScheduler, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:

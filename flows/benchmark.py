@@ -63,8 +63,9 @@ def run_benchmark(params: Params, request: Request) -> Outcome:
     """
     catalog = load_catalog(params.data.root)
     plan_request(params, catalog, request)  # refuses bad names before anything starts
-    with console.status("starting Prefect"):
-        return benchmark_flow(params.model_dump_json(), request)
+    with console.status("starting Prefect") as starting:
+        started = benchmark_flow.with_options(on_running=[lambda *_: starting.stop()])
+        return started(params.model_dump_json(), request)
 
 
 @flow(name="benchmark", validate_parameters=False, log_prints=False)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Lock
 
 from rich.console import Console
 from rich.progress import (
@@ -15,43 +16,62 @@ from rich.progress import (
 )
 
 console = Console(stderr=True)
-_display = Progress(
-    TextColumn("{task.description}"),
-    BarColumn(bar_width=30),
-    MofNCompleteColumn(),
-    TimeElapsedColumn(),
-    TimeRemainingColumn(),
-    TextColumn("{task.fields[note]}"),
-    console=console,
-)
 
 
 class Bar:
     """One line of the display."""
 
-    def __init__(self, task: TaskID) -> None:
-        self._task = task
+    def __init__(self, display: Progress, task: TaskID) -> None:
+        self._display, self._task = display, task
 
     def at(self, completed: int, note: str = "", description: str | None = None, total: int | None = None) -> None:
         """Move to a place, and say something beside it."""
         changes = {"completed": completed, "note": note, "description": description, "total": total}
-        _display.update(self._task, **{name: value for name, value in changes.items() if value is not None})
+        self._display.update(self._task, **{name: value for name, value in changes.items() if value is not None})
 
     def step(self) -> None:
         """Move on by one."""
-        _display.advance(self._task)
+        self._display.advance(self._task)
 
 
 @contextmanager
 def bar(description: str, total: int | None = None) -> Iterator[Bar]:
     """A line of progress for the block; it goes when the block ends."""
-    outermost = not _display.tasks
-    if outermost:
-        _display.start()
-    task = _display.add_task(description, total=total, note="")
+    display = _enter()
+    task = display.add_task(description, total=total, note="")
     try:
-        yield Bar(task)
+        yield Bar(display, task)
     finally:
-        _display.remove_task(task)
-        if outermost:
-            _display.stop()
+        display.remove_task(task)
+        _leave()
+
+
+# The display that bars share while any is shown. Each is used once: Rich's cannot be started anew after it was nested.
+_lock = Lock()
+_shown: list[Progress] = []  # once per bar, so that the last one out stops it
+
+
+def _enter() -> Progress:
+    with _lock:
+        if not _shown:
+            display = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=30),
+                MofNCompleteColumn(),
+                TimeElapsedColumn(),
+                TimeRemainingColumn(),
+                TextColumn("{task.fields[note]}"),
+                console=console,
+            )
+            display.start()
+            _shown.append(display)
+        else:
+            _shown.append(_shown[0])
+        return _shown[0]
+
+
+def _leave() -> None:
+    with _lock:
+        display = _shown.pop()
+        if not _shown:
+            display.stop()

@@ -12,6 +12,7 @@ from diffusers import AutoencoderKL, DDIMScheduler, UNet3DConditionModel
 from diffusers.models.resnet import TemporalConvLayer
 from diffusers.models.transformers.transformer_temporal import TransformerTemporalModel
 from torch import Tensor, nn
+from torch.nn import functional
 
 from dreamvideo.base_models.pocket_networks import LATENT_SIZE, TextTower
 from dreamvideo.dataset.pocket_world.tokenizer import tokenize
@@ -20,6 +21,8 @@ from dreamvideo.pretraining.bank import Bank, to_signal
 from dreamvideo.pretraining.encoders import Loss
 
 CAPTION_DROPOUT = 0.1
+FOREGROUND_WEIGHT = 6.0  # on top of 1: scenes are learnt soon, shapes late
+NOISE_EXPONENT = 0.5  # of the timesteps: shapes and paths are decided while there is much noise
 
 
 @dataclass
@@ -42,7 +45,7 @@ def encode_bank(bank: Bank, vae: AutoencoderKL) -> LatentBank:
         signal = to_signal(clips.flatten(0, 1)).contiguous(memory_format=torch.channels_last)
         encoded = vae.encode(signal).latent_dist.mean
         latents.append(encoded.half().unflatten(0, clips.shape[:2]))
-        cover = nn.functional.adaptive_avg_pool2d(masks.flatten(0, 1).float() / 255, LATENT_SIZE)
+        cover = functional.adaptive_avg_pool2d(masks.flatten(0, 1).float() / 255, LATENT_SIZE)
         foreground.append(cover.half().unflatten(0, clips.shape[:2]))
     return LatentBank(torch.cat(latents), torch.cat(foreground), bank.image_tokens, bank.clip_tokens)
 
@@ -139,16 +142,18 @@ def _loss(
     denoiser: Denoiser, latents: Tensor, foreground: Tensor, tokens: Tensor,
     scheduler: DDIMScheduler, offset: float, generator: torch.Generator,
 ) -> Tensor:  # fmt: skip
-    """Eq. 1 with the foreground counted three times; latents (B, F, C, h, h), tokens (B, T)."""
+    """Eq. 1 with the foreground and its rim counted more; latents (B, F, C, h, h), tokens (B, T)."""
     device = latents.device
     latents, foreground = latents.float().transpose(1, 2), foreground.float().transpose(1, 2)
     batch = len(latents)
     noise = make_noise(tuple(latents.shape), generator, offset).to(device)
-    timesteps = stratified_timesteps(batch, scheduler.config.num_train_timesteps, generator).to(device)
+    total = scheduler.config.num_train_timesteps
+    timesteps = stratified_timesteps(batch, total, generator, NOISE_EXPONENT).to(device)
     empty = (torch.rand(batch, generator=generator) < CAPTION_DROPOUT).to(device)
     tokens = torch.where(empty[:, None], tokenize([""]).to(device), tokens)
     noisy = scheduler.add_noise(latents, noise, timesteps)
     target = training_target(scheduler, latents, noise, timesteps)
     with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
         prediction = denoiser.unet(noisy, timesteps, denoiser.text(tokens)).sample
-    return diffusion_loss(prediction.float(), target, 1 + 2 * foreground)
+    rim = functional.max_pool3d(foreground, (1, 3, 3), stride=1, padding=(0, 1, 1))
+    return diffusion_loss(prediction.float(), target, 1 + FOREGROUND_WEIGHT * rim)

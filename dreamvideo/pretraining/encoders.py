@@ -76,12 +76,11 @@ def clip_loss(clip: CLIP, bank: Bank, batch: int) -> Loss:
 class DinoTraining(nn.Module):
     """A student and its teacher, which follows it as a moving average, each a backbone with a projection head."""
 
-    def __init__(self, backbone: nn.Module, teacher: nn.Module, prototypes: int = 512) -> None:
+    def __init__(self, backbone: nn.Module, teacher: nn.Module, prototypes: int = 256) -> None:
         super().__init__()
         self.student = nn.Sequential(backbone, _projection(prototypes))
         self.teacher = nn.Sequential(teacher, _projection(prototypes)).requires_grad_(False)
         self.teacher.load_state_dict(self.student.state_dict())
-        self.register_buffer("centre", torch.zeros(prototypes))
 
     @torch.no_grad()
     def follow(self, momentum: float) -> None:
@@ -91,8 +90,10 @@ class DinoTraining(nn.Module):
 
 
 def _projection(prototypes: int) -> nn.Sequential:
+    """Batch normalisation keeps views apart: at first the backbone says nearly the same of every image."""
     return nn.Sequential(
-        nn.Linear(96, 256), nn.GELU(), nn.Linear(256, 64), _Normalise(), _Prototypes(prototypes, 64)
+        nn.Linear(96, 256), nn.BatchNorm1d(256), nn.GELU(),
+        nn.Linear(256, 64), nn.BatchNorm1d(64), _Normalise(), _Prototypes(prototypes, 64),
     )  # fmt: skip
 
 
@@ -113,20 +114,31 @@ class _Normalise(nn.Module):
 
 
 def dino_loss(dino: DinoTraining, bank: Bank, batch: int) -> Loss:
-    """Self-distillation (Caron et al. 2021) between two views of one identity: other scene, other motion, no labels."""
+    """Self-distillation (Caron et al. 2021) between two views of one identity: other scene, other motion, no labels.
+
+    The teacher's targets are balanced over the prototypes by Sinkhorn-Knopp (Caron et al. 2020): a running centre let
+    everything collapse onto one prototype with batches as small as these.
+    """
 
     def loss_of(step: int, generator: torch.Generator) -> Tensor:
-        dino.follow(min(0.996, (step + 1) / (step + 10)))
+        dino.follow(min(0.99, (step + 1) / (step + 10)))
         pairs = torch.randint(len(bank) // 2, (batch,), generator=generator).to(bank.pixels.device) * 2
         views = [random_frames(bank, pairs + second, generator)[0] for second in (0, 1)]
         with torch.no_grad():
-            taught = [dino.teacher(view) for view in views]
-            targets = [((t - dino.centre) / 0.05).softmax(-1) for t in taught]
-            dino.centre.lerp_(torch.cat(taught).mean(0), 0.05)
-        learnt = [(dino.student(view) / 0.1).log_softmax(-1) for view in views]
+            targets = _balanced(dino.teacher(torch.cat(views)) / 0.05).chunk(2)
+        learnt = (dino.student(torch.cat(views)) / 0.1).log_softmax(-1).chunk(2)
         return -((targets[0] * learnt[1]).sum(-1).mean() + (targets[1] * learnt[0]).sum(-1).mean()) / 2
 
     return loss_of
+
+
+def _balanced(scores: Tensor, rounds: int = 3) -> Tensor:
+    """Distributions (B, K) near softmax(scores) that use every prototype equally often over the batch."""
+    shares = scores.softmax(-1)
+    for _ in range(rounds):
+        shares = functional.normalize(shares, p=1, dim=0)
+        shares = functional.normalize(shares, p=1, dim=1)
+    return shares
 
 
 def oracle_loss(oracle: Oracle, bank: Bank, batch: int) -> Loss:
