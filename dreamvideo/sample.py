@@ -10,7 +10,7 @@ from dreamvideo.diffusion import make_noise
 from dreamvideo.params import SamplingParams
 
 
-@torch.no_grad()
+@torch.inference_mode()
 def sample_latents(
     base: VideoDiffusionModel,
     text: Tensor,

@@ -91,3 +91,11 @@ def _labels(shots: list[Shot]) -> Tensor:
 def to_signal(pixels: Tensor) -> Tensor:
     """Bytes in [0, 255] to floats in [-1, 1]."""
     return pixels.float() / 127.5 - 1
+
+
+def centroids(masks: Tensor) -> Tensor:
+    """Centroids (..., 2) as (x, y) of masks (..., S, S), the frame's edges at -1 and 1; the middle where one is empty."""
+    masks = masks.float()
+    axis = (torch.arange(masks.shape[-1], device=masks.device) + 0.5) * (2 / masks.shape[-1]) - 1
+    total = masks.sum((-2, -1)).clamp_min(1e-6)
+    return torch.stack(((masks.sum(-2) * axis).sum(-1) / total, (masks.sum(-1) * axis).sum(-1) / total), dim=-1)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dreamvideo.dataset.pocket_world.oracle import READ_OUTS, Oracle
-from dreamvideo.pretraining.bank import LABELS, Bank, to_signal
+from dreamvideo.pretraining.bank import LABELS, Bank, centroids, to_signal
 
 Loss = Callable[[int, torch.Generator], Tensor]
 
@@ -59,7 +59,7 @@ def clip_loss(clip: CLIP, bank: Bank, batch: int) -> Loss:
 
     def loss_of(step: int, generator: torch.Generator) -> Tensor:
         clips = random_clips(bank, batch, generator)
-        images, _ = random_frames(bank, clips, generator)
+        images = random_frames(bank, clips, generator)[0].contiguous(memory_format=torch.channels_last)
         variants = torch.randint(bank.image_tokens.shape[1], (batch,), generator=generator).to(clips.device)
         moving = (torch.rand(batch, generator=generator) < 0.3).to(clips.device)
         tokens = torch.where(moving[:, None], bank.clip_tokens[clips, variants], bank.image_tokens[clips, variants])
@@ -123,13 +123,24 @@ def dino_loss(dino: DinoTraining, bank: Bank, batch: int) -> Loss:
     def loss_of(step: int, generator: torch.Generator) -> Tensor:
         dino.follow(min(0.99, (step + 1) / (step + 10)))
         pairs = torch.randint(len(bank) // 2, (batch,), generator=generator).to(bank.pixels.device) * 2
-        views = [random_frames(bank, pairs + second, generator)[0] for second in (0, 1)]
+        views = torch.cat([_cropped_frames(bank, pairs + second, generator) for second in (0, 1)])
         with torch.no_grad():
-            targets = _balanced(dino.teacher(torch.cat(views)) / 0.05).chunk(2)
-        learnt = (dino.student(torch.cat(views)) / 0.1).log_softmax(-1).chunk(2)
+            targets = _balanced(dino.teacher(views) / 0.05).chunk(2)
+        learnt = (dino.student(views) / 0.1).log_softmax(-1).chunk(2)
         return -((targets[0] * learnt[1]).sum(-1).mean() + (targets[1] * learnt[0]).sum(-1).mean()) / 2
 
     return loss_of
+
+
+def _cropped_frames(bank: Bank, clips: Tensor, generator: torch.Generator) -> Tensor:
+    """A random window, a third of the side or more, around the subject of a random frame of each clip: (B, 3, S, S)."""
+    images, frames = random_frames(bank, clips, generator)
+    scale = (1 / 3 + 2 / 3 * torch.rand(len(clips), generator=generator)).to(images.device)
+    room = (1 - scale)[:, None]
+    centre = centroids(bank.masks[clips, frames, 0]).clamp(-room, room)
+    window = torch.diag_embed(scale[:, None].expand(-1, 2))
+    grid = functional.affine_grid(torch.cat((window, centre[..., None]), -1), list(images.shape), align_corners=False)
+    return functional.grid_sample(images, grid, align_corners=False)
 
 
 def _balanced(scores: Tensor, rounds: int = 3) -> Tensor:

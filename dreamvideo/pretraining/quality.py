@@ -19,7 +19,7 @@ from dreamvideo.dataset.pocket_world.render import render
 from dreamvideo.dataset.pocket_world.sampling import base_frames, draw_shot
 from dreamvideo.dataset.pocket_world.tokenizer import tokenize
 from dreamvideo.dataset.pocket_world.vocabulary import CLASSES, COLOURS, SCENES
-from dreamvideo.pretraining.bank import LABELS, Bank, to_signal
+from dreamvideo.pretraining.bank import LABELS, Bank, centroids, to_signal
 
 RETRIEVAL = 256
 
@@ -78,7 +78,7 @@ def oracle_quality(oracle: Oracle, bank: Bank) -> dict[str, float]:
         guess = torch.cat([read[name] for read in reads]).argmax(-1)
         right[name] = (guess == (label if name == "motion" else label[:, None])).float().mean().item()
     assert set(right) == {*READ_OUTS, "motion"}
-    error = torch.cat([read["centroid"] for read in reads]) - true_centroids(bank)
+    error = torch.cat([read["centroid"] for read in reads]) - centroids(bank.masks[:, :, 0])
     right["centroid_error_pixels"] = error.norm(dim=-1).mean().item() * FRAME_SIZE / 2
     right["subject_oracle"] = _subject_posterior(oracle)
     return {name: round(value, 4) for name, value in right.items()}
@@ -92,14 +92,3 @@ def _subject_posterior(oracle: Oracle) -> float:
     truths = [asdict(identity) for identity in SUBJECTS.values()]
     posterior = subject_log_probabilities(oracle(clips), truths).softmax(-1)
     return posterior.diagonal(dim1=0, dim2=2).mean().item()
-
-
-def true_centroids(bank: Bank) -> Tensor:
-    """Centroids (N, F, 2) of the foreground in world units, from the exact masks."""
-    masks = bank.masks[:, :, 0].float()
-    axis = (torch.arange(FRAME_SIZE) + 0.5) * (2 / FRAME_SIZE) - 1
-    total = masks.sum((2, 3)).clamp_min(1)
-    x = (masks.sum(2) * axis).sum(-1) / total
-    y = (masks.sum(3) * axis).sum(-1) / total
-    assert masks.shape[1] == NUM_FRAMES
-    return torch.stack((x, y), dim=-1)

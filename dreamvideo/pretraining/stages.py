@@ -79,7 +79,7 @@ def train_vae(shop: Workshop, stage: StageParams, report: Report) -> dict:
 def train_clip(shop: Workshop, stage: StageParams, report: Report, folder: str, component: str, seed: int) -> dict:
     """A contrastive pair of towers; the base's and the metrics' differ in seed."""
     torch.manual_seed(shop.params.seed + seed)
-    clip = networks.build_clip().to(DEVICE).train()
+    clip = networks.build_clip().to(DEVICE, memory_format=torch.channels_last).train()
     loss = encoders.clip_loss(clip, shop.bank, stage.batch_size)
     train(clip, loss, stage, shop.checkpoints / f"{component}.safetensors", report)
     measured = quality.clip_quality(clip.cpu().eval(), shop.held_out)

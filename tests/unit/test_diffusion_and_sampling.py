@@ -76,6 +76,12 @@ def test_timesteps_come_in_random_order_and_cover_their_strata():
     assert drawn.min() < 10 and drawn.max() > 989 and abs(drawn.float().mean() - 499.5) < 20
 
 
+def test_an_exponent_of_a_half_draws_timesteps_in_proportion_to_themselves():
+    drawn = stratified_timesteps(100_000, 1000, seeded(), exponent=0.5).float()
+    assert abs(drawn.mean() - 2000 / 3) < 2  # of a density 2t
+    assert abs((drawn < 500).float().mean() - 0.25) < 0.005
+
+
 def test_loss_is_the_mean_squared_error():
     prediction, target = torch.randn(2, 2, 4, 2, 3, 3, generator=seeded())
     assert diffusion_loss(prediction, target).item() == pytest.approx(((prediction - target) ** 2).mean().item())
