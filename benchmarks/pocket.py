@@ -36,7 +36,7 @@ def main() -> None:
             "data": params.data.model_copy(update={"root": repository / params.data.root}),
             "base_model": params.base_model.model_copy(update={"weights": repository / params.base_model.weights}),
             "evaluation": params.evaluation.model_copy(update={"weights": repository / params.evaluation.weights}),
-            "method": params.method.model_copy(update={"options": _one_step(params.method.options)}),
+            "methods": {name: _one_step(options) for name, options in params.methods.items()},
         }
         os.chdir(folder)
         figures = measure(params.model_copy(update=absolute))

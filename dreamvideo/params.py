@@ -36,13 +36,6 @@ class BaseModelParams(Section):
     offset_noise: float = Field(ge=0)
 
 
-class MethodParams(Section):
-    """Which method, and its options: the method itself checks those."""
-
-    name: str
-    options: dict[str, Any]
-
-
 class SamplingParams(Section):
     """DDIM with classifier-free guidance."""
 
@@ -103,7 +96,8 @@ class Params(Section):
     notice: str
     data: DataParams
     base_model: BaseModelParams
-    method: MethodParams
+    method: str
+    methods: dict[str, dict[str, Any]]  # the options of each: the method itself checks them
     sampling: SamplingParams
     evaluation: EvaluationParams
     pretraining: PretrainingParams | None = None
@@ -117,15 +111,16 @@ class _File(Section):
     profiles: dict[str, dict[str, Any]]
 
 
-def load_params(path: Path = Path("params.yaml"), profile: str | None = None) -> Params:
+def load_params(path: Path = Path("params.yaml"), profile: str | None = None, method: str | None = None) -> Params:
     """Read one profile.
 
     Args:
         path: the parameter file.
         profile: its name; None takes the file's default.
+        method: one of the profile's methods; None takes the profile's default.
 
     Raises:
-        InputError: no such file or profile, an unknown key, or a value that does not fit.
+        InputError: no such file, profile or method, an unknown key, or a value that does not fit.
     """
     if not path.exists():
         raise InputError(f"{path}: no such file; run from the repository's folder")
@@ -138,7 +133,11 @@ def load_params(path: Path = Path("params.yaml"), profile: str | None = None) ->
     name = profile or file.default_profile
     if name not in file.profiles:
         raise unknown_name("profile", name, file.profiles)
-    return validated(Params, {**file.profiles[name], "profile": name}, f"{path}: profiles.{name}")
+    params = validated(Params, {**file.profiles[name], "profile": name}, f"{path}: profiles.{name}")
+    params = params.model_copy(update={"method": method or params.method})
+    if params.method not in params.methods:
+        raise unknown_name("method", params.method, params.methods)
+    return params
 
 
 def validated(schema: type[S], content: object, where: str) -> S:

@@ -6,6 +6,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
 from prefect import flow, task
 
 from dreamvideo.dataset.catalog import Catalog, load_catalog, verify_files
@@ -16,8 +17,8 @@ from flows.customize import train_adapter_task
 from flows.plan import Plan, choose, plan_benchmark
 from flows.progress import bar, console
 from flows.provenance import data_hash, git_commit
-from flows.report import report_task
-from flows.tracking import Tracking, flatten
+from flows.report import CELLS, PARAMS, report_task
+from flows.tracking import GENERATION_KEY, Tracking, flatten
 
 KIND, GATE = "benchmark", "gate"
 
@@ -76,19 +77,21 @@ def benchmark_flow(params_json: str, request: Request) -> Outcome:
     catalog = load_catalog(params.data.root)
     gate_run = validate_task(params_json)
     plan = plan_request(params, catalog, request)
-    name = f"{len({c.subject for c in plan.cells})} subjects x {len({c.motion for c in plan.cells})} motions"
+    name = f"{params.method}: {len({c.subject for c in plan.cells})} subjects x {len({c.motion for c in plan.cells})} motions"
     tags = {
         "dreamvideo.profile": params.profile,
+        "dreamvideo.method": params.method,
         "dreamvideo.data_hash": data_hash(catalog),
         "dreamvideo.gate_run": gate_run,
         "mlflow.source.git.commit": git_commit(),
         "dreamvideo.command": " ".join(["dreamvideo", *sys.argv[1:]]),
     }
     with tracking.run(KIND, name, content_key([cell.key for cell in plan.cells]), tags) as record:
-        record.params |= flatten(params.model_dump(include={"method", "sampling", "benchmark", "data", "base_model"}))
+        record.params |= flatten(params.model_dump(include={"sampling", "benchmark", "data", "base_model"}))
+        record.params |= {"method": params.method} | flatten(params.methods[params.method], "method.")
         adapters = train_missing(tracking, plan, params_json)
         cells, reused = run_missing(tracking, plan, adapters, params_json, record.run_id)
-        _log_cells(tracking, record.run_id, plan, cells, reused)
+        _keep_for_report(tracking, record.run_id, params, plan, cells, reused)
         summary, path = report_task(params_json, record.run_id)
         record.metrics |= summary
         failed = sum(run_id is None for run_id in cells.values())
@@ -123,6 +126,7 @@ def run_missing(
     """
     finished = tracking.finished("cell")
     reused = {cell.key for cell in plan.cells if cell.key in finished}
+    made = tracking.finished("cell", by=GENERATION_KEY)
     runs: dict[str, str | None] = {key: finished[key] for key in reused}
     with bar("combinations", len(plan.cells)) as line:
         line.at(len(reused))
@@ -130,7 +134,7 @@ def run_missing(
             if cell.key in reused:
                 continue
             try:
-                runs[cell.key] = run_cell_task(params_json, cell, adapters, parent)
+                runs[cell.key] = run_cell_task(params_json, cell, adapters, parent, made.get(cell.generation_key))
             except Exception as error:  # a failed cell is a failed cell: recorded, counted, shown, tried again
                 console.print(f"[red]failed[/] {cell.subject} x {cell.motion}: {error}", highlight=False)
                 runs[cell.key] = None
@@ -176,8 +180,10 @@ def validate_data(params: Params) -> str:
     return record.run_id
 
 
-def _log_cells(tracking: Tracking, run_id: str, plan: Plan, cells: dict[str, str | None], reused: set[str]) -> None:
-    """Store with the benchmark's run which cell has which run, so that a report can be built again from MLflow alone."""
+def _keep_for_report(
+    tracking: Tracking, run_id: str, params: Params, plan: Plan, cells: dict[str, str | None], reused: set[str]
+) -> None:
+    """Store which cell has which run, and the parameters, so that a report can be built again from MLflow alone."""
     rows = [
         {
             "key": cell.key, "subject": cell.subject, "motion": cell.motion, "prompt": cell.prompt, "seed": cell.seed,
@@ -186,6 +192,8 @@ def _log_cells(tracking: Tracking, run_id: str, plan: Plan, cells: dict[str, str
         for cell in plan.cells
     ]  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "cells.json"
-        path.write_text(json.dumps(rows, indent=1))
-        tracking.attach(run_id, path)
+        table, used = Path(folder) / CELLS, Path(folder) / PARAMS
+        table.write_text(json.dumps(rows, indent=1))
+        content = params.model_dump(mode="json") | {"methods": {params.method: params.methods[params.method]}}
+        used.write_text(yaml.safe_dump(content, sort_keys=False))
+        tracking.attach(run_id, table, used)

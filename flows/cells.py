@@ -1,5 +1,6 @@
 """One cell: generate, save, score, log."""
 
+import shutil
 import tempfile
 import time
 from functools import lru_cache
@@ -16,19 +17,21 @@ from dreamvideo.weights import read_weights
 from flows.customize import adapter_schema, to_bytes
 from flows.plan import AdapterPlan, CellPlan
 from flows.progress import bar
-from flows.tracking import flatten
+from flows.tracking import GENERATION_KEY, flatten
 from flows.workbench import Workbench, workbench
 
 KIND = "cell"
 
 
 @task(name="run-cell", task_run_name="{plan.subject} x {plan.motion}")
-def run_cell_task(params_json: str, plan: CellPlan, adapters: dict[str, str], parent: str) -> str:
+def run_cell_task(
+    params_json: str, plan: CellPlan, adapters: dict[str, str], parent: str, made: str | None = None
+) -> str:
     """Generate and score one combination; returns the id of its run."""
-    return run_cell(workbench(params_json), plan, adapters, parent)
+    return run_cell(workbench(params_json), plan, adapters, parent, made)
 
 
-def run_cell(bench: Workbench, plan: CellPlan, adapters: dict[str, str], parent: str) -> str:
+def run_cell(bench: Workbench, plan: CellPlan, adapters: dict[str, str], parent: str, made: str | None = None) -> str:
     """Generate and score one combination.
 
     Args:
@@ -36,6 +39,7 @@ def run_cell(bench: Workbench, plan: CellPlan, adapters: dict[str, str], parent:
         plan: the combination.
         adapters: run ids of the adapters, by key.
         parent: id of the benchmark's run.
+        made: a finished run of the same generation key, whose video is scored again instead of generated again.
 
     Returns:
         The id of the cell's run.
@@ -51,12 +55,18 @@ def run_cell(bench: Workbench, plan: CellPlan, adapters: dict[str, str], parent:
             "method": bench.method.name, "base_model": bench.base.key[:12],
             "subject_adapter": adapters[plan.subject_key], "motion_adapter": adapters[plan.motion_key],
         } | flatten(bench.params.sampling.model_dump(), "sampling.")  # fmt: skip
-        started = time.monotonic()
+        record.tags[GENERATION_KEY] = plan.generation_key
         path = Path(folder) / "video.mp4"
-        generate_video(bench, plan, adapters, path)
+        started = time.monotonic()
+        if made:
+            record.params["video_of"] = made
+            shutil.copyfile(bench.tracking.fetch(made), path)
+        else:
+            generate_video(bench, plan, adapters, path)
+            record.metrics["seconds.generate"] = time.monotonic() - started
         generated = time.monotonic()
         record.metrics |= bench.suite.score_video(path, subject, motion, plan.prompt)
-        record.metrics |= {"seconds.generate": generated - started, "seconds.score": time.monotonic() - generated}
+        record.metrics["seconds.score"] = time.monotonic() - generated
         bench.tracking.keep(record, path)
     return record.run_id
 

@@ -28,37 +28,41 @@ app.add_typer(customize_app, name="customize")
 out = Console(highlight=False)
 
 Profile = Annotated[str | None, typer.Option(help="Section of params.yaml to use; the file names the default.")]
+Method = Annotated[str | None, typer.Option(help="One of the profile's methods; params.yaml names the default.")]
 Subjects = Annotated[str | None, typer.Option(help="How many ('3', the first three) or which ('dog,van').")]
 Motions = Annotated[str | None, typer.Option(help="How many ('4') or which ('wave_up,square').")]
 Prompts = Annotated[int | None, typer.Option(min=1, help="Prompts per combination.")]
 Seed = Annotated[int | None, typer.Option(min=0, help="Another seed gives other videos from the same adapters.")]
 
 
-def profile_params(profile: str | None) -> "Params":
-    """The parameters of a profile of ./params.yaml."""
+def profile_params(profile: str | None, method: str | None = None) -> "Params":
+    """The parameters of a profile of ./params.yaml, with its own or another method."""
     from dreamvideo.params import load_params
 
-    return load_params(profile=profile)
+    return load_params(profile=profile, method=method)
 
 
 @customize_app.command("subject")
 def customize_subject(
-    name: Annotated[str, typer.Argument(help="A subject of the catalog.")], profile: Profile = None
+    name: Annotated[str, typer.Argument(help="A subject of the catalog.")],
+    method: Method = None,
+    profile: Profile = None,
 ) -> None:
     """Learn a subject from its images: textual identity, then identity adapter."""
-    _customize("identity", name, profile)
+    _customize("identity", name, profile_params(profile, method))
 
 
 @customize_app.command("motion")
 def customize_motion(
-    name: Annotated[str, typer.Argument(help="A motion of the catalog.")], profile: Profile = None
+    name: Annotated[str, typer.Argument(help="A motion of the catalog.")],
+    method: Method = None,
+    profile: Profile = None,
 ) -> None:
     """Learn a motion from its clips: motion adapter with appearance guidance."""
-    _customize("motion", name, profile)
+    _customize("motion", name, profile_params(profile, method))
 
 
-def _customize(kind: str, name: str, profile: str | None) -> None:
-    params = profile_params(profile)
+def _customize(kind: str, name: str, params: "Params") -> None:
     from flows.customize import customize
 
     run_id, fresh = customize(params, kind, name)
@@ -72,10 +76,11 @@ def generate(
     prompt: Annotated[str, typer.Option(help="The subject is *, as in 'a * jumping on the beach'.")],
     path: Annotated[Path, typer.Option("--out", help="The mp4 file to write.")],
     seed: Annotated[int, typer.Option(min=0, help="Another seed gives another video.")] = 0,
+    method: Method = None,
     profile: Profile = None,
 ) -> None:
     """Generate one video of a subject doing a motion; adapters that are missing are trained first."""
-    params = profile_params(profile)
+    params = profile_params(profile, method)
     from flows.generate import generate as run
 
     for warning in run(params, subject, motion, prompt, seed, path):
@@ -94,10 +99,12 @@ def pretrain(profile: Profile = None) -> None:
 
 @app.command()
 def describe(
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")] = False, profile: Profile = None
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")] = False,
+    method: Method = None,
+    profile: Profile = None,
 ) -> None:
     """Describe the profile: base model, trainable parameters of every stage, data, settings."""
-    params = profile_params(profile)
+    params = profile_params(profile, method)
     from flows.describe import describe as build
     from flows.describe import show
 

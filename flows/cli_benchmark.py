@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from flows.cli import Motions, Profile, Prompts, Seed, Subjects, app, out, profile_params
+from flows.cli import Method, Motions, Profile, Prompts, Seed, Subjects, app, out, profile_params
 
 benchmark_app = typer.Typer(no_args_is_help=True, help="Run every subject x motion combination, or plan to.")
 report_app = typer.Typer(no_args_is_help=True, help="Build a report from what MLflow keeps.")
@@ -18,10 +18,11 @@ def run(
     motions: Motions = None,
     prompts: Prompts = None,
     seed: Seed = None,
+    method: Method = None,
     profile: Profile = None,
 ) -> None:
     """Check the data, train what is missing, run every missing combination, and write the report."""
-    params = profile_params(profile)
+    params = profile_params(profile, method)
     from flows.benchmark import Request, run_benchmark
 
     outcome = run_benchmark(params, Request(subjects, motions, prompts, seed))
@@ -42,10 +43,11 @@ def plan(
     motions: Motions = None,
     prompts: Prompts = None,
     seed: Seed = None,
+    method: Method = None,
     profile: Profile = None,
 ) -> None:
     """Say what a run would do: what is cached, what must run, and how long that should take."""
-    params = profile_params(profile)
+    params = profile_params(profile, method)
     from flows.benchmark import Request
     from flows.forecast import forecast
 
@@ -67,3 +69,16 @@ def build_report(
 
     _, path = write_report(params, run_id or latest_benchmark(Tracking(params.tracking)))
     out.print(f"report: {path}")
+
+
+@report_app.command()
+def compare(
+    first: Annotated[str, typer.Argument(metavar="RUN", help="MLflow run of a benchmark.")],
+    second: Annotated[str, typer.Argument(metavar="RUN", help="The run to hold it against, as of another method.")],
+    profile: Profile = None,
+) -> None:
+    """Say by how much one benchmark scores above another, over the combinations that both have."""
+    params = profile_params(profile)
+    from flows.compare import compare_runs, show
+
+    show(compare_runs(params, first, second), out)

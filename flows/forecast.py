@@ -23,12 +23,12 @@ def forecast(params: Params, request: Request) -> list[str]:
     for kind in ("identity", "motion"):
         wanted = [adapter for adapter in plan.adapters if adapter.kind == kind]
         missing = [adapter for adapter in wanted if adapter.key not in keys]
-        rate = _typical([run for run in adapter_runs if run.data.tags.get("dreamvideo.adapter") == kind])
+        rate = _typical([run for run in adapter_runs if run.data.tags.get("dreamvideo.adapter") == kind], params.method)
         measured &= rate is not None or not missing
         seconds += len(missing) * (rate or UNMEASURED[kind])
         lines.append(_line(f"{kind} adapters", len(wanted), len(missing), rate or UNMEASURED[kind]))
     missing_cells = [cell for cell in plan.cells if cell.key not in keys]
-    rate = _typical(cell_runs)
+    rate = _typical([run for run in cell_runs if "video_of" not in run.data.params], params.method)
     measured &= rate is not None or not missing_cells
     seconds += len(missing_cells) * (rate or UNMEASURED["cell"])
     lines.append(_line("combinations", len(plan.cells), len(missing_cells), rate or UNMEASURED["cell"]))
@@ -37,8 +37,9 @@ def forecast(params: Params, request: Request) -> list[str]:
     return lines
 
 
-def _typical(runs: list[Run]) -> float | None:
-    """Median seconds of the newest hundred runs, or None where there is none."""
+def _typical(runs: list[Run], method: str) -> float | None:
+    """Median seconds of the newest hundred runs of a method, or None where there is none."""
+    runs = [run for run in runs if run.data.params.get("method") == method]
     durations = [(run.info.end_time - run.info.start_time) / 1000 for run in runs[:100]]
     return median(durations) if durations else None
 

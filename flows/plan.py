@@ -13,9 +13,10 @@ from dreamvideo.methods import methods
 from dreamvideo.methods.contract import Method
 from dreamvideo.params import Params
 from dreamvideo.weights import check_weights
+from evaluation.metrics import metric_names
 
 COMBINATION = "subject_motion_context"
-SCORING_REVISION = 1  # raise it when the code of the metrics changes what comes out
+SCORING_REVISION = 1  # raise it when the code of a metric changes what comes out; a new metric counts by its name
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,7 @@ class Keys:
         self._scoring = {
             "encoders": params.evaluation.encoders,
             "weights": weights_key(params.evaluation.weights),
+            "metrics": metric_names(),
             "revision": SCORING_REVISION,
         }
 
@@ -116,7 +118,7 @@ class Keys:
 
 def build_method(params: Params) -> Method:
     """The profile's method with its checked options."""
-    return methods[params.method.name](params.method.options)
+    return methods[params.method](params.methods[params.method])
 
 
 def plan_benchmark(

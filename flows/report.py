@@ -3,7 +3,6 @@
 import time
 from pathlib import Path
 
-import yaml
 from mlflow.entities import Run
 from prefect import task
 
@@ -17,6 +16,7 @@ from flows.provenance import machine, software
 from flows.tracking import KEY, Tracking
 
 FOLDER = Path("reports")
+CELLS, PARAMS = "cells.json", "params.yaml"  # artifacts of a benchmark's run: what a report is built from
 
 
 @task(name="report")
@@ -52,7 +52,7 @@ def write_report(params: Params, run_id: str) -> tuple[dict[str, float], Path]:
         InputError: the run is unknown or an artifact is missing.
     """
     tracking, catalog = Tracking(params.tracking), load_catalog(params.data.root)
-    run, rows = tracking.get(run_id), tracking.read_json(run_id, "cells.json")
+    run, rows = tracking.get(run_id), tracking.read_json(run_id, CELLS)
     runs = {cell.info.run_id: cell for cell in tracking.runs("cell")}
     cells = [_cell(tracking, catalog, row, runs.get(row["run_id"])) for row in rows]
     data = ReportData(
@@ -64,7 +64,7 @@ def write_report(params: Params, run_id: str) -> tuple[dict[str, float], Path]:
         motions={name: _motion(catalog, name) for name in dict.fromkeys(row["motion"] for row in rows)},
         cells=cells,
         oracle_accuracy=oracle_accuracy(params),
-        params_yaml=yaml.safe_dump(params.model_dump(mode="json"), sort_keys=False),
+        params_yaml=tracking.download(run_id, PARAMS).read_text(),
     )
     folder = FOLDER / run_id
     path, table = folder / "report.html", folder / "summary.csv"
@@ -116,7 +116,7 @@ def _facts(run: Run, params: Params, cells: list[CellResult]) -> list[tuple[str,
     rows = [
         ("Run", "command", tags.get("dreamvideo.command", "")),
         ("Run", "MLflow run", run.info.run_id),
-        ("Run", "method", params.method.name),
+        ("Run", "method", tags.get("dreamvideo.method", "")),
         ("Run", "base model", f"{params.base_model.name} ({params.base_model.weights})"),
         ("Run", "seeds", ", ".join(sorted({str(cell.seed) for cell in cells}))),
         ("Versions", "git commit", tags.get("mlflow.source.git.commit", "")),

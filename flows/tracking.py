@@ -19,6 +19,7 @@ from dreamvideo.files import sha256_file
 from dreamvideo.params import TrackingParams
 
 KIND, KEY, ARTIFACT, SHA256 = "dreamvideo.kind", "dreamvideo.key", "dreamvideo.artifact", "dreamvideo.sha256"
+GENERATION_KEY = "dreamvideo.generation_key"  # of a cell: what decides its video, but not its scores
 
 
 @dataclass
@@ -49,9 +50,9 @@ class Tracking:
             else:
                 self.experiment = experiment.experiment_id
 
-    def finished(self, kind: str) -> dict[str, str]:
-        """Run ids of the finished runs of a kind, by key."""
-        return {run.data.tags[KEY]: run.info.run_id for run in self._search(kind)}
+    def finished(self, kind: str, by: str = KEY) -> dict[str, str]:
+        """Run ids of the finished runs of a kind, by key or by another tag."""
+        return {run.data.tags[by]: run.info.run_id for run in self._search(kind) if by in run.data.tags}
 
     def runs(self, kind: str) -> list[Run]:
         """The finished runs of a kind, newest first."""

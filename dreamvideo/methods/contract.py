@@ -60,7 +60,7 @@ class Method(ABC):
     Options: ClassVar[type[Section]]
 
     def __init__(self, options: dict) -> None:
-        self.options = validated(self.Options, options, "params.yaml: method.options")
+        self.options = validated(self.Options, options, f"params.yaml: methods.{self.name}")
 
     @abstractmethod
     def subject_recipe(self) -> dict:

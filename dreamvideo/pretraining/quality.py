@@ -21,7 +21,8 @@ from dreamvideo.dataset.pocket_world.tokenizer import tokenize
 from dreamvideo.dataset.pocket_world.vocabulary import CLASSES, COLOURS, SCENES
 from dreamvideo.pretraining.bank import LABELS, Bank, centroids, to_signal
 
-RETRIEVAL = 256
+RETRIEVAL = 256  # captions
+QUERIES = 16  # images of each subject
 
 
 @torch.no_grad()
@@ -60,12 +61,13 @@ def clip_quality(clip: CLIP, bank: Bank) -> dict[str, float]:
 def dino_quality(dino: nn.Module, seed: int) -> dict[str, float]:
     """Share of fresh images of the twenty subjects whose nearest neighbour among four others of each is the same one."""
     rng = random.Random(seed)
-    shots = [draw_shot(rng, identity, motion="still") for identity in SUBJECTS.values() for _ in range(5)]
+    shots = [draw_shot(rng, identity, motion="still") for identity in SUBJECTS.values() for _ in range(4 + QUERIES)]
     images, _ = render(base_frames(shots, 1), FRAME_SIZE)
-    embeddings = functional.normalize(dino(images * 2 - 1), dim=-1).unflatten(0, (len(SUBJECTS), 5))
-    queries, gallery = embeddings[:, 0], embeddings[:, 1:].flatten(0, 1)
-    nearest = (queries @ gallery.T).argmax(1) // 4
-    return {"nearest_neighbour": round((nearest == torch.arange(len(SUBJECTS))).float().mean().item(), 4)}
+    embeddings = torch.cat([functional.normalize(dino(chunk * 2 - 1), dim=-1) for chunk in images.split(64)])
+    gallery, queries = embeddings.unflatten(0, (len(SUBJECTS), -1)).split((4, QUERIES), dim=1)
+    nearest = (queries @ gallery.flatten(0, 1).T).argmax(-1) // 4
+    right = nearest == torch.arange(len(SUBJECTS))[:, None]
+    return {"nearest_neighbour": round(right.float().mean().item(), 4), "queries": right.numel()}
 
 
 @torch.no_grad()

@@ -42,7 +42,7 @@ def write_params(folder: Path, **changes: object) -> Path:
     # Absolute, since MLflow keeps one store a URI for the whole process, whatever the working directory is by then.
     profile["tracking"] |= {"uri": f"sqlite:///{folder}/mlflow.db", "artifacts": str(folder / "mlruns")}
     for stage in ("textual_inversion", "identity_adapter", "motion_adapter"):
-        profile["method"]["options"][stage]["steps"] = 2
+        profile["methods"]["dreamvideo"][stage]["steps"] = 2
     for name, value in changes.items():
         *sections, last = name.split("__")
         section = profile

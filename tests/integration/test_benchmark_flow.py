@@ -16,8 +16,10 @@ from dreamvideo.dataset.clips import read_clip
 from dreamvideo.errors import InputError
 from dreamvideo.files import sha256_file
 from dreamvideo.params import load_params
+from evaluation.metrics import METRICS, Metric
 from flows import cells
 from flows.benchmark import Request, run_benchmark
+from flows.compare import compare_runs
 from flows.provenance import data_hash
 from flows.report import write_report
 from flows.tracking import KEY, Tracking
@@ -107,6 +109,22 @@ def test_the_same_cell_made_again_gives_the_same_video(first, monkeypatch):
     assert sha256_file(tracking.fetch(again.info.run_id)) == before
 
 
+def test_a_new_metric_scores_the_videos_that_are_there(first, monkeypatch):
+    before = {run.data.params["subject"] + run.data.params["motion"]: run for run in runs_of("cell")}
+    monkeypatch.setattr(cells, "generate_video", None)  # nothing may be generated
+    brightness = Metric(lambda features: 0.25, "brightness", "Brightness", "a constant", "a test")
+    monkeypatch.setitem(METRICS._entries, "brightness", brightness)
+    outcome = run_benchmark(load_params(), Request())
+    assert (outcome.finished, outcome.failed, outcome.reused) == (4, 0, 0)
+    tracking = Tracking(load_params().tracking)
+    again = [run for run in runs_of("cell") if "brightness" in run.data.metrics]
+    assert len(again) == 4
+    for run in again:
+        old = before[run.data.params["subject"] + run.data.params["motion"]]
+        assert sha256_file(tracking.fetch(run.info.run_id)) == sha256_file(tracking.fetch(old.info.run_id))
+        assert run.data.metrics["clip_t"] == old.data.metrics["clip_t"]
+
+
 def test_a_failed_cell_is_counted_and_shown_and_tried_again(first, monkeypatch):
     real = cells.generate_video
 
@@ -122,6 +140,28 @@ def test_a_failed_cell_is_counted_and_shown_and_tried_again(first, monkeypatch):
     monkeypatch.undo()
     outcome = run_benchmark(load_params(), Request(seed=1))
     assert (outcome.finished, outcome.failed, outcome.reused) == (4, 0, 2)
+
+
+def test_another_method_runs_through_the_same_door_and_is_held_against_the_first(first):
+    ours = run_benchmark(load_params(), Request())
+    other = run_benchmark(load_params(method="uncustomized"), Request())
+    assert (other.finished, other.failed, other.reused) == (4, 0, 0)
+    assert "uncustomized" in other.report.read_text() and "uncustomized" not in ours.report.read_text()
+    table = compare_runs(load_params(), ours.run_id, other.run_id).set_index("metric")
+    assert (table["cells"] == 4).all()
+    tracking = Tracking(load_params().tracking)
+    one, two = ([tracking.get(row["run_id"]).data.metrics["clip_i"] for row in tracking.read_json(run, "cells.json")]
+                    for run in (ours.run_id, other.run_id))  # fmt: skip
+    assert table.loc["clip_i", "first"] == pytest.approx(sum(one) / 4)
+    assert table.loc["clip_i", "difference"] == pytest.approx((sum(one) - sum(two)) / 4)
+    assert table.loc["clip_i", "low"] <= table.loc["clip_i", "difference"] <= table.loc["clip_i", "high"]
+    assert (compare_runs(load_params(), ours.run_id, ours.run_id)["difference"] == 0).all()
+
+
+def test_benchmarks_that_share_no_combination_are_not_compared(first):
+    elsewhere = run_benchmark(load_params(method="uncustomized"), Request(seed=7))
+    with pytest.raises(InputError, match="share no finished combination"):
+        compare_runs(load_params(), first.run_id, elsewhere.run_id)
 
 
 def test_changed_data_is_not_called_by_the_committed_hash_and_redoes_its_row_only(project, first):

@@ -84,7 +84,7 @@ def changed(params: Params, section: str, **values: object) -> Params:
 def with_option(params: Params, *path: str, to: object) -> Params:
     """Parameters with one option of the method at another value."""
     content = params.model_dump(mode="json")
-    section = content["method"]["options"]
+    section = content["methods"]["dreamvideo"]
     for key in path[:-1]:
         section = section[key]
     section[path[-1]] = to

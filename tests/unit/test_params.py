@@ -41,7 +41,7 @@ def test_every_shipped_profile_loads_with_a_method_that_takes_its_options(conten
     for profile in content["profiles"]:
         params = load_params(SHIPPED, profile)
         assert params.profile == profile
-        methods[params.method.name](params.method.options)
+        methods[params.method](params.methods[params.method])
     assert load_params(SHIPPED).profile == content["default_profile"]
 
 
@@ -118,17 +118,17 @@ def test_a_section_that_is_no_mapping_is_named(load, pocket):
 
 @pytest.mark.parametrize("change", [{"steps": "many"}, {"steps": 0}])
 def test_a_wrong_option_of_a_method_is_named_by_its_full_key(load, pocket, change):
-    options = pocket["method"]["options"]
+    options = pocket["methods"]["dreamvideo"]
     options["motion_adapter"] |= change
-    with pytest.raises(InputError, match=r"params.yaml: method.options: motion_adapter.steps is"):
-        methods["dreamvideo"](load().method.options)
+    with pytest.raises(InputError, match=r"params.yaml: methods.dreamvideo: motion_adapter.steps is"):
+        methods["dreamvideo"](load().methods["dreamvideo"])
 
 
 def test_an_unknown_option_deep_in_a_methods_options_suggests_the_nearest(load, pocket):
-    pocket["method"]["options"]["motion_adapter"]["caption_dropuot"] = 0.5
+    pocket["methods"]["dreamvideo"]["motion_adapter"]["caption_dropuot"] = 0.5
     near = "unknown key 'motion_adapter.caption_dropuot'; did you mean 'motion_adapter.caption_dropout'"
     with pytest.raises(InputError, match=near):
-        methods["dreamvideo"](load().method.options)
+        methods["dreamvideo"](load().methods["dreamvideo"])
 
 
 def test_an_unknown_profile_suggests_the_nearest(load, content):

@@ -1,0 +1,72 @@
+"""The base model as it is: the subject is its class word, the motion the words of the prompt, and nothing is trained.
+
+What a customisation gains is measured against it. Shapes: B batch, N tokens, D text width.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from dreamvideo.base_models.contract import Architecture, VideoDiffusionModel
+from dreamvideo.methods.contract import Encode, Method, MotionData, OnStage, SubjectData, Trained, methods
+from dreamvideo.params import Section
+from dreamvideo.textual_inversion import TextualIdentity
+
+
+class Options(Section):
+    """There is nothing to choose."""
+
+
+@methods.register("uncustomized")
+class Uncustomized(Method):
+    """No customisation."""
+
+    name = "uncustomized"
+    revision = 1
+    Options = Options
+    options: Options
+
+    def subject_recipe(self) -> dict:
+        """Nothing."""
+        return {}
+
+    def motion_recipe(self) -> dict:
+        """Nothing."""
+        return {}
+
+    def composition_recipe(self) -> dict:
+        """Nothing."""
+        return {}
+
+    def trainable_parameters(self, base: Architecture) -> dict[str, int]:
+        """None."""
+        return {}
+
+    def train_subject(
+        self, base: VideoDiffusionModel, data: SubjectData, generator: torch.Generator, on_stage: OnStage
+    ) -> Trained:
+        """The embedding of the class word, for the placeholder to stand for."""
+        return Trained(TextualIdentity.from_class_word(base, data.class_word).state_dict(), {})
+
+    def train_motion(
+        self, base: VideoDiffusionModel, data: MotionData, generator: torch.Generator, on_stage: OnStage
+    ) -> Trained:
+        """Nothing: the prompt has words for the motion."""
+        return Trained({}, {})
+
+    @contextmanager
+    def composed(
+        self,
+        base: VideoDiffusionModel,
+        subject: dict[str, Tensor] | None,
+        motion: dict[str, Tensor] | None,
+        reference: Tensor | None,
+    ) -> Iterator[Encode]:
+        """The base model, reading the placeholder as the class word."""
+        if subject is None:
+            yield base.encode_text
+        else:
+            identity = TextualIdentity(subject["embedding"])
+            yield lambda prompts: identity.encode(base, prompts)
