@@ -176,9 +176,10 @@ def test_changed_data_is_not_called_by_the_committed_hash_and_redoes_its_row_onl
     catalog["subjects"]["dog"]["sha256"]["subjects/dog/00.png"] = sha256_file(path)
     (project / "data/catalog.yaml").write_text(yaml.safe_dump(catalog))
     assert data_hash(load_catalog("data")).startswith("uncommitted:") and not committed.startswith("uncommitted:")
+    adapters = len(runs_of("adapter"))
     outcome = run_benchmark(load_params(), Request())
     assert (outcome.finished, outcome.reused) == (4, 2)
-    assert len(runs_of("adapter")) == 5
+    assert len(runs_of("adapter")) == adapters + 1
 
 
 def test_bad_data_stops_the_flow_before_any_training(project, first):
