@@ -50,6 +50,7 @@ def compare_runs(params: Params, first: str, second: str) -> pd.DataFrame:
 def _cells(tracking: Tracking, run_id: str) -> pd.DataFrame:
     """The finished cells of a benchmark, with their scores."""
     runs = {run.info.run_id: run.data.metrics for run in tracking.runs("cell")}
+    tracking.get(run_id)  # refuses an id that is not there
     rows = tracking.read_json(run_id, CELLS)
     return pd.DataFrame(
         [{column: row[column] for column in CELL} | runs[row["run_id"]] for row in rows if row["run_id"] in runs],

@@ -59,8 +59,17 @@ class Tracking:
         return list(self._search(kind))
 
     def get(self, run_id: str) -> Run:
-        """One run."""
-        return self.client.get_run(run_id)
+        """One run.
+
+        Raises:
+            InputError: there is no such run.
+        """
+        try:
+            return self.client.get_run(run_id)
+        except mlflow.exceptions.MlflowException as error:
+            raise InputError(
+                f"no run {run_id!r} in {self.params.uri}; a benchmark prints the id of its run, and `mlflow ui` lists all"
+            ) from error
 
     def _search(self, kind: str) -> Iterator[Run]:
         condition = f"tags.`{KIND}` = '{kind}' and attributes.status = 'FINISHED'"

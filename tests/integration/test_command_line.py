@@ -50,7 +50,9 @@ def refused(folder, *arguments):
             ["generate", "--subject", "dog", "--motion", "square", "--prompt", "a *", "--out", "x.avi"],
             "give a file name that ends in .mp4",
         ),
+        (["benchmark", "run", "--method", "dreamvideos"], "unknown method 'dreamvideos'; did you mean 'dreamvideo'?"),
         (["report", "build"], "run `dreamvideo benchmark run` first"),
+        (["report", "compare", "abc", "def"], "no run 'abc' in"),
     ],
 )
 def test_a_bad_argument_gets_one_sentence_and_exit_code_2(folder, arguments, sentence):
