@@ -42,10 +42,12 @@ class Bottleneck(nn.Module):
         Returns:
             The change (M, L, D).
         """
+        hidden = self.down(x)
         if appearance is not None:
-            guidance = strength[:, None] * self.condition(appearance)
-            x = x + guidance.repeat_interleave(len(x) // len(guidance), dim=0)[:, None]
-        return self.up(functional.gelu(self.down(x)))
+            # The projection is linear: that of the guidance is needed once per item, not once per position.
+            guidance = functional.linear(strength[:, None] * self.condition(appearance), self.down.weight)
+            hidden = (hidden.unflatten(0, (len(guidance), -1)) + guidance[:, None, None]).flatten(0, 1)
+        return self.up(functional.gelu(hidden))
 
 
 class Adapter(nn.Module):
