@@ -53,11 +53,16 @@ class EvaluationParams(Section):
 
 
 class StageParams(Section):
-    """One stage of pretraining."""
+    """One stage of training."""
 
     steps: int = Field(gt=0)
     batch_size: int = Field(gt=0)
     learning_rate: float = Field(gt=0)
+
+
+class PretrainingStage(StageParams):
+    """One stage of pretraining."""
+
     ema: float = Field(default=0.0, ge=0, lt=1)
 
 
@@ -66,13 +71,13 @@ class PretrainingParams(Section):
 
     clips: int = Field(gt=0, multiple_of=32)
     seed: int
-    vae: StageParams
-    clip: StageParams
-    oracle: StageParams
-    dino: StageParams
-    clip_metric: StageParams
-    images: StageParams
-    clips_and_images: StageParams
+    vae: PretrainingStage
+    clip: PretrainingStage
+    oracle: PretrainingStage
+    dino: PretrainingStage
+    clip_metric: PretrainingStage
+    images: PretrainingStage
+    clips_and_images: PretrainingStage
 
 
 class BenchmarkParams(Section):

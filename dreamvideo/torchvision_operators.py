@@ -1,13 +1,16 @@
 """Let ``import torchvision`` succeed beside a CPU build of torch, which open_clip, timm and diffusers all need.
 
-The registry's torchvision wheel is built for CUDA; on a CPU build of torch its import fails because two operators
-it describes were never defined. Declaring them suffices: nothing here calls them. It is done at the moment
-torchvision is first looked for, so that importing this package costs nothing.
+The torchvision wheel on PyPI is built for CUDA; beside a CPU build of torch its library does not load, and its import
+fails because two operators it describes were never defined. Declaring them suffices: nothing here calls them. It is done
+at the moment torchvision is first looked for, so that importing this package costs nothing.
 """
 
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib.abc import MetaPathFinder
+from importlib.machinery import PathFinder
+from pathlib import Path
 from types import ModuleType
 
 _OPERATORS = (
@@ -26,7 +29,14 @@ class _BeforeTorchvision(MetaPathFinder):
             return
         import torch
 
-        if torch.version.cuda is None and not hasattr(torch.ops.torchvision, "nms"):
+        spec = PathFinder.find_spec(name, path)
+        if spec is None or torch.version.cuda is not None:
+            return
+        for folder in spec.submodule_search_locations or ():
+            for library in Path(folder).glob("_C*.so"):
+                with suppress(OSError):  # one that was built for this torch defines its operators itself
+                    torch.ops.load_library(library)
+        if not hasattr(torch.ops.torchvision, "nms"):
             self.library = torch.library.Library("torchvision", "DEF")
             for operator in _OPERATORS:
                 self.library.define(operator)

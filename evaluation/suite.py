@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from dreamvideo.dataset.catalog import Motion, Subject
-from dreamvideo.dataset.clips import read_clip, resize_frames
+from dreamvideo.dataset.clips import needed_frames, read_clip, resize_frames, stride
 from dreamvideo.dataset.images import read_image
 from evaluation.metrics import VideoFeatures, score
 
@@ -36,7 +36,7 @@ class Suite:
 
     def score_video(self, path: Path, subject: Subject, motion: Motion, prompt: str) -> dict[str, float]:
         """Every metric of one saved video; NaN where a metric does not apply."""
-        saved, _ = read_clip(path)
+        saved, fps = read_clip(path)
         frames = resize_frames(saved, self.encoders.frame_size)
         clip_references, dino_references = self._reference_embeddings(subject)
         read = self.encoders.read_truth(frames, list(self._truths.values())) if self._truths else None
@@ -52,7 +52,7 @@ class Suite:
                 subject_log_probabilities=read[0] if read else None,
                 subject_index=names.index(subject.name) if subject.name in names else None,
                 centroids=read[1] if read else None,
-                trajectory=true_trajectory(motion, len(frames)),
+                trajectories=true_trajectories(motion, len(frames), fps),
             )
         )
 
@@ -64,10 +64,23 @@ class Suite:
         return self._references[subject.name]
 
 
-def true_trajectory(motion: Motion, frames: int) -> Tensor | None:
-    """The known trajectory (F, 2) of a motion at the times of F frames, or None where it is not known."""
+def true_trajectories(motion: Motion, frames: int, fps: float) -> Tensor | None:
+    """The known trajectory of a motion as a training window shows it.
+
+    Args:
+        motion: from the catalog; its truth has one place for every frame of its first clip.
+        frames: F, how many the video has.
+        fps: of the video.
+
+    Returns:
+        (W, F, 2), one for every start that the clip leaves room for; None where the truth is not known or shorter
+        than the video.
+    """
     if not motion.truth:
         return None
     path = torch.tensor(motion.truth["trajectory"])
-    places = torch.linspace(0, len(path) - 1, frames).round().long()
-    return path[places]
+    clip_fps = read_clip(motion.clips[0].path)[1]
+    length = needed_frames(frames, clip_fps, fps)
+    if length > len(path):
+        return None
+    return path.unfold(0, length, 1)[..., :: stride(clip_fps, fps)].transpose(1, 2)

@@ -7,20 +7,25 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
+from mlflow.entities import Run
 from prefect import flow, task
+from rich.text import Text
 
 from dreamvideo.dataset.catalog import Catalog, load_catalog, verify_files
-from dreamvideo.files import content_key
+from dreamvideo.dataset.catalog_fields import CATALOG_NAME
+from dreamvideo.files import content_key, sha256_file
 from dreamvideo.params import Params
 from flows.cells import run_cell_task
 from flows.customize import train_adapter_task
-from flows.plan import Plan, choose, plan_benchmark
+from flows.plan import CellPlan, Plan, choose, plan_benchmark
 from flows.progress import bar, console
 from flows.provenance import data_hash, git_commit
-from flows.report import CELLS, PARAMS, report_task
-from flows.tracking import GENERATION_KEY, Tracking, flatten
+from flows.report import CELLS, FACTS, PARAMS, report_task, run_facts
+from flows.tracking import GENERATION_KEY, KEY, Tracking, flatten
+from flows.workbench import workbench
 
 KIND, GATE = "benchmark", "gate"
+GATE_REVISION = 1  # raise it when the expectations change
 
 
 @dataclass(frozen=True)
@@ -89,6 +94,7 @@ def benchmark_flow(params_json: str, request: Request) -> Outcome:
     with tracking.run(KIND, name, content_key([cell.key for cell in plan.cells]), tags) as record:
         record.params |= flatten(params.model_dump(include={"sampling", "benchmark", "data", "base_model"}))
         record.params |= {"method": params.method} | flatten(params.methods[params.method], "method.")
+        load_models(tracking, plan, params_json)
         adapters = train_missing(tracking, plan, params_json)
         cells, reused = run_missing(tracking, plan, adapters, params_json, record.run_id)
         _keep_for_report(tracking, record.run_id, params, plan, cells, reused)
@@ -99,21 +105,31 @@ def benchmark_flow(params_json: str, request: Request) -> Outcome:
     return Outcome(record.run_id, len(cells) - failed, failed, len(reused), Path(path))
 
 
-def train_missing(tracking: Tracking, plan: Plan, params_json: str) -> dict[str, str]:
-    """Train the adapters that have no finished run; returns the run ids of all, by key.
+def load_models(tracking: Tracking, plan: Plan, params_json: str) -> None:
+    """Load the base model and the metric encoders if any cell is missing, so that nothing is trained that cannot be used.
 
     Raises:
-        InputError: a training failed; its run in MLflow says why.
+        InputError: weights that are missing or do not fit.
     """
+    if not {cell.key for cell in plan.cells} <= tracking.finished("cell").keys():
+        bench = workbench(params_json)
+        _ = bench.base, bench.suite
+
+
+def train_missing(tracking: Tracking, plan: Plan, params_json: str) -> dict[str, str]:
+    """Train the adapters that have no finished run; returns the run ids of all that there are then, by key."""
     finished = tracking.finished("adapter")
     wanted = {adapter.key: adapter for adapter in plan.adapters}
     missing = [adapter for key, adapter in wanted.items() if key not in finished]
     with bar("adapters", len(wanted)) as line:
         line.at(len(wanted) - len(missing))
         for adapter in missing:
-            finished[adapter.key] = train_adapter_task(params_json, adapter)
+            try:
+                finished[adapter.key] = train_adapter_task(params_json, adapter)
+            except Exception as error:  # its cells will fail for want of it; the others need not
+                console.print(Text(f"failed: {adapter.kind} {adapter.name}: {error}", "red"))
             line.step()
-    return {key: finished[key] for key in wanted}
+    return {key: finished[key] for key in wanted if key in finished}
 
 
 def run_missing(
@@ -124,22 +140,32 @@ def run_missing(
     Returns:
         Run ids by key, None for a cell that failed; and the keys that were there already.
     """
-    finished = tracking.finished("cell")
+    finished = {run.data.tags[KEY]: run for run in tracking.runs("cell")}
     reused = {cell.key for cell in plan.cells if cell.key in finished}
     made = tracking.finished("cell", by=GENERATION_KEY)
-    runs: dict[str, str | None] = {key: finished[key] for key in reused}
+    runs: dict[str, str | None] = {}
     with bar("combinations", len(plan.cells)) as line:
-        line.at(len(reused))
         for cell in plan.cells:
             if cell.key in reused:
-                continue
-            try:
-                runs[cell.key] = run_cell_task(params_json, cell, adapters, parent, made.get(cell.generation_key))
-            except Exception as error:  # a failed cell is a failed cell: recorded, counted, shown, tried again
-                console.print(f"[red]failed[/] {cell.subject} x {cell.motion}: {error}", highlight=False)
-                runs[cell.key] = None
+                runs[cell.key] = finished[cell.key].info.run_id
+                _list_reused(tracking, cell, finished[cell.key], parent)
+            else:
+                try:
+                    video = made.get(cell.generation_key)
+                    runs[cell.key] = run_cell_task(params_json, cell, adapters, parent, video)
+                except Exception as error:  # a failed cell is a failed cell: recorded, counted, shown, tried again
+                    console.print(Text(f"failed: {cell.subject} x {cell.motion}: {error}", "red"))
+                    runs[cell.key] = None
             line.step()
     return runs, reused
+
+
+def _list_reused(tracking: Tracking, cell: CellPlan, run: Run, parent: str) -> None:
+    """A child of this benchmark that repeats the scores of a cell that was there, and says where its video is."""
+    tags = {"dreamvideo.reused_from": run.info.run_id}
+    with tracking.run("reused cell", f"{cell.subject} x {cell.motion}", cell.key, tags, parent) as record:
+        record.metrics |= run.data.metrics
+        record.params |= run.data.params
 
 
 @task(name="validate-data")
@@ -156,9 +182,8 @@ def validate_data(params: Params) -> str:
     """
     tracking, catalog = Tracking(params.tracking), load_catalog(params.data.root)
     verify_files(catalog)
-    contents = [entry.content_key for entry in (*catalog.subjects.values(), *catalog.motions.values())]
-    prompts = [(prompt.kind, prompt.text) for prompt in catalog.prompts]
-    key = content_key([contents, prompts, params.data.model_dump(mode="json")])
+    # The catalog's file holds the hashes of all others, which were just verified.
+    key = content_key([sha256_file(catalog.root / CATALOG_NAME), params.data.model_dump(mode="json"), GATE_REVISION])
     finished = tracking.finished(GATE)
     if key in finished:
         return finished[key]
@@ -192,8 +217,9 @@ def _keep_for_report(
         for cell in plan.cells
     ]  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
-        table, used = Path(folder) / CELLS, Path(folder) / PARAMS
+        table, used, facts = Path(folder) / CELLS, Path(folder) / PARAMS, Path(folder) / FACTS
         table.write_text(json.dumps(rows, indent=1))
         content = params.model_dump(mode="json") | {"methods": {params.method: params.methods[params.method]}}
         used.write_text(yaml.safe_dump(content, sort_keys=False))
-        tracking.attach(run_id, table, used)
+        facts.write_text(json.dumps(run_facts(params), indent=1))
+        tracking.attach(run_id, table, used, facts)

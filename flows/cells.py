@@ -49,6 +49,12 @@ def run_cell(bench: Workbench, plan: CellPlan, adapters: dict[str, str], parent:
         bench.tracking.run(KIND, name, plan.key, bench.provenance, parent) as record,
         tempfile.TemporaryDirectory() as folder,
     ):
+        for kind, wanted, key in (
+            ("subject", plan.subject, plan.subject_key),
+            ("motion", plan.motion, plan.motion_key),
+        ):
+            if key not in adapters:
+                raise RuntimeError(f"the adapter of {kind} {wanted} could not be trained; its failed run says why")
         subject, motion = bench.catalog.subject(plan.subject), bench.catalog.motion(plan.motion)
         record.params |= {
             "subject": plan.subject, "motion": plan.motion, "prompt": plan.prompt, "seed": plan.seed,

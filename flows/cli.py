@@ -103,7 +103,7 @@ def describe(
     method: Method = None,
     profile: Profile = None,
 ) -> None:
-    """Describe the profile: base model, trainable parameters of every stage, data, settings."""
+    """Describe the profile: base model, trainable parameters of every stage, and with --json all settings."""
     params = profile_params(profile, method)
     from flows.describe import describe as build
     from flows.describe import show

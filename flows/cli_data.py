@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from flows.cli import Profile, app, out, profile_params
 
@@ -43,7 +44,7 @@ def show(
     catalog = load_catalog(params.data.root)
     if name:
         for field, value in lookup(catalog, name).items():
-            out.print(f"[bold]{field}[/]: {value}")
+            out.print(Text.assemble((f"{field}: ", "bold"), str(value)))
         return
     subjects = Table("subject", "class word", "kind", "images", title=f"{len(catalog.subjects)} subjects")
     for subject in catalog.subjects.values():

@@ -11,7 +11,7 @@ from dreamvideo.errors import InputError
 from dreamvideo.params import Params
 from evaluation.metrics import METRICS, metric_names
 from evaluation.statistics import CELL, paired_difference
-from flows.report import CELLS
+from flows.report import CELLS, FACTS, benchmark_run
 from flows.tracking import Tracking
 
 
@@ -28,9 +28,22 @@ def compare_runs(params: Params, first: str, second: str) -> pd.DataFrame:
         interval ``low`` to ``high`` as of :func:`evaluation.statistics.paired_difference`, and ``cells``.
 
     Raises:
-        InputError: a run is unknown or no benchmark, or the two share no finished cell.
+        InputError: a run is unknown or no benchmark, the two differ in data, base model or metric encoders, or they share
+            no finished cell.
     """
     tracking = Tracking(params.tracking)
+    runs = [benchmark_run(tracking, run_id) for run_id in (first, second)]
+    bases = [
+        {"data": run.data.tags["dreamvideo.data_hash"]}
+        | {name: tracking.read_json(run.info.run_id, FACTS)[name] for name in ("base_model", "metric_encoders")}
+        for run in runs
+    ]
+    for name, value in bases[0].items():
+        if bases[1][name] != value:
+            raise InputError(
+                f"the runs differ in their {name} ({value}; {bases[1][name]}), so their scores do not compare; "
+                "run both benchmarks anew on the same"
+            )
     tables = [_cells(tracking, run_id) for run_id in (first, second)]
     shared = tables[0].merge(tables[1], on=CELL, suffixes=(".first", ".second"))
     if shared.empty:
@@ -50,7 +63,6 @@ def compare_runs(params: Params, first: str, second: str) -> pd.DataFrame:
 def _cells(tracking: Tracking, run_id: str) -> pd.DataFrame:
     """The finished cells of a benchmark, with their scores."""
     runs = {run.info.run_id: run.data.metrics for run in tracking.runs("cell")}
-    tracking.get(run_id)  # refuses an id that is not there
     rows = tracking.read_json(run_id, CELLS)
     return pd.DataFrame(
         [{column: row[column] for column in CELL} | runs[row["run_id"]] for row in rows if row["run_id"] in runs],

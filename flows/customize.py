@@ -7,7 +7,7 @@ import torch
 from prefect import task
 
 from dreamvideo.dataset.catalog import Motion, Subject, verify_files
-from dreamvideo.dataset.clips import read_clip, resize_frames, write_clip
+from dreamvideo.dataset.clips import check_length, read_clip, resize_frames, write_clip
 from dreamvideo.dataset.images import open_image, read_image, read_mask
 from dreamvideo.files import seed_from
 from dreamvideo.methods.contract import MotionData, SubjectData, Trained
@@ -44,7 +44,7 @@ def train_adapter(bench: Workbench, plan: AdapterPlan) -> str:
         }
         trained, previews = train(bench, plan, Path(folder))
         record.params["parameters"] = sum(tensor.numel() for tensor in trained.tensors.values())
-        record.curves |= {f"loss.{stage}": curve for stage, curve in trained.losses.items()}
+        record.curves |= {f"loss.{stage}": dict(enumerate(curve, start=1)) for stage, curve in trained.losses.items()}
         path = Path(folder) / "adapter.safetensors"
         save_weights(
             path, trained.tensors, adapter_schema(bench, plan) | {"name": plan.name, "recipe": recipes[plan.kind]()}
@@ -94,8 +94,14 @@ def load_subject(subject: Subject, size: int) -> SubjectData:
 
 
 def load_motion(motion: Motion, size: int, num_frames: int, fps: float) -> MotionData:
-    """A motion's clips, ready to train on."""
+    """A motion's clips, ready to train on.
+
+    Raises:
+        InputError: a clip that cannot be read, or is too short.
+    """
     clips = [read_clip(clip.path) for clip in motion.clips]
+    for clip, (frames, rate) in zip(motion.clips, clips, strict=True):
+        check_length(motion.name, clip.path, len(frames), rate, num_frames, fps)
     return MotionData(
         clips=[resize_frames(frames, size) for frames, _ in clips],
         captions=[clip.caption for clip in motion.clips],

@@ -29,9 +29,11 @@ def pull() -> dict[str, str]:
                 stats = repo.pull(targets=[pointer])
             except DvcException as error:
                 raise InputError(
-                    f"{pointer}: cannot be pulled ({error}); check the remote with `dvc remote list`"
+                    f"{pointer}: cannot be pulled ({error}); delete local files that differ, or check the remote with "
+                    "`dvc remote list`"
                 ) from error
-            done[pointer] = f"{stats['fetched']} files fetched" if stats.get("fetched") else "up to date"
+            fetched = stats.get("stats", stats).get("fetched", 0)
+            done[pointer] = f"{fetched} files fetched" if fetched else "up to date"
     return done
 
 
@@ -52,4 +54,12 @@ def lookup(catalog: Catalog, name: str) -> dict[str, object]:
     entry = catalog.subjects.get(name) or catalog.motions.get(name)
     if entry is None:
         raise unknown_name("subject or motion", name, [*catalog.subjects, *catalog.motions])
-    return {field: value for field, value in asdict(entry).items() if field not in {"sha256", "name"}}
+    shown = {field: value for field, value in asdict(entry).items() if field not in {"sha256", "name"}}
+    return {field: _plain(value) for field, value in shown.items()}
+
+
+def _plain(value: object) -> object:
+    """Paths as strings, each file on a line."""
+    if isinstance(value, tuple | list) and value and isinstance(value[0], Path | dict):
+        return "".join(f"\n  {' | '.join(map(str, v.values())) if isinstance(v, dict) else v}" for v in value)
+    return value

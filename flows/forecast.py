@@ -7,39 +7,46 @@ from mlflow.entities import Run
 from dreamvideo.dataset.catalog import load_catalog
 from dreamvideo.params import Params
 from flows.benchmark import Request, plan_request
-from flows.tracking import Tracking
+from flows.tracking import GENERATION_KEY, KEY, Tracking
 
-# Seconds on two idle cores of an AMD EPYC (Milan); only until this store has measurements of its own.
-UNMEASURED = {"identity": 56.0, "motion": 36.0, "cell": 4.3}
+# Seconds of the default method on two idle cores of an AMD EPYC (Milan); only until this store has measurements.
+UNMEASURED = {"identity adapters": 56.0, "motion adapters": 36.0, "combinations": 4.3, "videos to score again": 0.4}
 
 
 def forecast(params: Params, request: Request) -> list[str]:
     """Lines that say what is cached, what must run, and for how long."""
     tracking = Tracking(params.tracking)
     plan = plan_request(params, load_catalog(params.data.root), request)
-    adapter_runs, cell_runs = tracking.runs("adapter"), tracking.runs("cell")
-    keys = {run.data.tags["dreamvideo.key"] for run in (*adapter_runs, *cell_runs)}
+    adapter_runs, cell_runs = (
+        [run for run in tracking.runs(kind) if run.data.params.get("method") == params.method]
+        for kind in ("adapter", "cell")
+    )
+    keys = {run.data.tags[KEY] for run in (*adapter_runs, *cell_runs)}
+    videos = {run.data.tags.get(GENERATION_KEY) for run in cell_runs}
+    wanted = {f"{kind} adapters": {a.key for a in plan.adapters if a.kind == kind} for kind in ("identity", "motion")}
+    to_score = {cell.key for cell in plan.cells if cell.generation_key in videos} - keys
+    wanted |= {"combinations": {cell.key for cell in plan.cells} - to_score, "videos to score again": to_score}
+    runs = {
+        f"{k} adapters": [r for r in adapter_runs if r.data.tags["dreamvideo.adapter"] == k]
+        for k in ("identity", "motion")
+    }
+    runs["videos to score again"] = [run for run in cell_runs if "video_of" in run.data.params]
+    runs["combinations"] = [run for run in cell_runs if "video_of" not in run.data.params]
     seconds, lines, measured = 0.0, [], True
-    for kind in ("identity", "motion"):
-        wanted = [adapter for adapter in plan.adapters if adapter.kind == kind]
-        missing = [adapter for adapter in wanted if adapter.key not in keys]
-        rate = _typical([run for run in adapter_runs if run.data.tags.get("dreamvideo.adapter") == kind], params.method)
+    for what, all_keys in wanted.items():
+        if not all_keys:
+            continue
+        missing, rate = len(all_keys - keys), _typical(runs[what])
         measured &= rate is not None or not missing
-        seconds += len(missing) * (rate or UNMEASURED[kind])
-        lines.append(_line(f"{kind} adapters", len(wanted), len(missing), rate or UNMEASURED[kind]))
-    missing_cells = [cell for cell in plan.cells if cell.key not in keys]
-    rate = _typical([run for run in cell_runs if "video_of" not in run.data.params], params.method)
-    measured &= rate is not None or not missing_cells
-    seconds += len(missing_cells) * (rate or UNMEASURED["cell"])
-    lines.append(_line("combinations", len(plan.cells), len(missing_cells), rate or UNMEASURED["cell"]))
+        seconds += missing * (rate or UNMEASURED[what])
+        lines.append(_line(what, len(all_keys), missing, rate or UNMEASURED[what]))
     source = "measured here" if measured else "partly from a reference machine with two idle cores"
     lines.append(f"expected time: {_duration(seconds)} ({source})")
     return lines
 
 
-def _typical(runs: list[Run], method: str) -> float | None:
-    """Median seconds of the newest hundred runs of a method, or None where there is none."""
-    runs = [run for run in runs if run.data.params.get("method") == method]
+def _typical(runs: list[Run]) -> float | None:
+    """Median seconds of the newest hundred runs, or None where there is none."""
     durations = [(run.info.end_time - run.info.start_time) / 1000 for run in runs[:100]]
     return median(durations) if durations else None
 

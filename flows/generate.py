@@ -6,7 +6,7 @@ from dreamvideo.dataset.catalog import check_prompt, verify_files
 from dreamvideo.errors import InputError
 from dreamvideo.params import Params
 from flows.cells import generate_video
-from flows.customize import ensure_adapter
+from flows.customize import ensure_adapter, load_motion, load_subject
 from flows.workbench import Workbench
 
 
@@ -29,10 +29,15 @@ def generate(params: Params, subject: str, motion: str, prompt: str, seed: int, 
     """
     if path.suffix != ".mp4":
         raise InputError(f"--out is {str(path)!r}; give a file name that ends in .mp4")
+    if not path.resolve().parent.is_dir():
+        raise InputError(f"--out is {str(path)!r}, but there is no folder {str(path.parent)!r}; make it first")
     bench = Workbench(params)
     check_prompt(prompt)
     plan = bench.keys.cell(bench.catalog.subject(subject), bench.catalog.motion(motion), prompt, seed)
     verify_files(bench.catalog)
+    data, size = params.data, bench.base.frame_size
+    load_subject(bench.catalog.subject(subject), size)  # refuses bad files before anything is trained
+    load_motion(bench.catalog.motion(motion), size, data.num_frames, data.fps)
     adapters = {}
     for wanted in (
         bench.keys.identity(bench.catalog.subject(subject)),

@@ -53,7 +53,7 @@ class Plan:
 class Keys:
     """Computes keys for one profile."""
 
-    def __init__(self, params: Params, method: Method) -> None:
+    def __init__(self, params: Params, method: Method, catalog: Catalog) -> None:
         self.params, self.method = params, method
         for folder in (params.base_model.weights, params.evaluation.weights):
             check_weights(folder)
@@ -68,6 +68,8 @@ class Keys:
             "encoders": params.evaluation.encoders,
             "weights": weights_key(params.evaluation.weights),
             "metrics": metric_names(),
+            # The subject oracle chooses among all subjects.
+            "subjects": sorted(content_key(subject.truth) for subject in catalog.subjects.values() if subject.truth),
             "revision": SCORING_REVISION,
         }
 
@@ -129,7 +131,7 @@ def plan_benchmark(
     Raises:
         InputError: two combinations would be the same cell.
     """
-    keys = Keys(params, build_method(params))
+    keys = Keys(params, build_method(params), catalog)
     adapters = [keys.identity(catalog.subject(name)) for name in subjects]
     adapters += [keys.motion(catalog.motion(name)) for name in motions]
     cells = []

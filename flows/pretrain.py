@@ -1,19 +1,22 @@
 """Train the pocket models as a flow: one MLflow run a stage, each continuing from its checkpoint."""
 
+import json
+import shutil
 from functools import lru_cache
 from pathlib import Path
 
 from prefect import flow, task
 
 from dreamvideo.errors import InputError
-from dreamvideo.files import content_key
+from dreamvideo.files import content_key, replacing, sha256_file
 from dreamvideo.params import Params
 from flows.progress import bar
 from flows.provenance import git_commit, machine
 from flows.tracking import Tracking
 
-KIND = "pretraining"
+KIND, FILES = "pretraining", "dreamvideo.files"
 CHECKPOINTS = Path("checkpoints")
+BASE, METRICS = CHECKPOINTS / "finished" / "base", CHECKPOINTS / "finished" / "metrics"
 
 
 def run_pretrain(params: Params) -> str:
@@ -32,13 +35,22 @@ def run_pretrain(params: Params) -> str:
 
 @flow(name="pretrain", validate_parameters=False)
 def pretrain_flow(params_json: str) -> str:
-    """The stages one after the other."""
+    """The stages one after the other; the profile's weights are replaced when all are finished, and not before."""
+    from dreamvideo.pretraining.stages import STAGES
+
     params = Params.model_validate_json(params_json)
-    return [stage_task.with_options(task_run_name=name)(params_json, name) for name in _stage_names(params)][-1]
+    runs = [stage_task.with_options(task_run_name=name)(params_json, name) for name in STAGES]
+    _release(BASE, params.base_model.weights)
+    _release(METRICS, params.evaluation.weights)
+    return runs[-1]
 
 
-def _stage_names(params: Params) -> list[str]:
-    return [name for name in type(params.pretraining).model_fields if name not in {"clips", "seed"}]
+def _release(finished: Path, weights: Path) -> None:
+    for path in finished.glob("*.safetensors"):
+        target = weights / path.name
+        if not target.exists() or sha256_file(target) != sha256_file(path):
+            with replacing(target) as temporary:
+                shutil.copyfile(path, temporary)
 
 
 @task(name="pretraining-stage")
@@ -49,30 +61,37 @@ def stage_task(params_json: str, name: str) -> str:
 
 def train_stage(params: Params, name: str) -> str:
     """Train one stage and record it; what has a finished run and its files is not trained again."""
-    tracking = Tracking(params.tracking)
-    names = _stage_names(params)
-    earlier = {stage: getattr(params.pretraining, stage).model_dump() for stage in names[: names.index(name) + 1]}
-    key = content_key([earlier, params.pretraining.clips, params.pretraining.seed, params.base_model.offset_noise])
-    finished = tracking.finished(KIND)
-    if key in finished:
-        return finished[key]
-    from dreamvideo.pretraining.stages import STAGES
+    from dreamvideo.pretraining.stages import STAGES, lineage
 
-    stage = getattr(params.pretraining, name)
+    tracking, stage = Tracking(params.tracking), getattr(params.pretraining, name)
+    key = content_key([lineage(params.pretraining, params.base_model.offset_noise, name), stage.steps])
+    finished = tracking.finished(KIND)
+    if key in finished and _files_are_there(tracking, finished[key]):
+        return finished[key]
     tags = {"mlflow.source.git.commit": git_commit(), "dreamvideo.profile": params.profile}
     tags |= {f"dreamvideo.machine.{what}": value for what, value in machine().items()}
+    shop = _workshop(params.model_dump_json())
+    with bar("rendering clips", params.pretraining.clips) as line:
+        shop.render(line.at)
     with tracking.run(KIND, f"pretrain {name}", key, tags) as record, bar(f"pretrain {name}", stage.steps) as line:
         record.params |= stage.model_dump() | {"clips": params.pretraining.clips, "seed": params.pretraining.seed}
-        curve = record.curves.setdefault("loss", [])
+        curve = record.curves.setdefault("loss", {})
 
         def report(step: int, loss: float, samples: int, seconds: float) -> None:
-            curve.append(loss)
+            curve[step] = loss
             record.metrics |= {"samples": samples, "seconds": seconds}
             line.at(step, f"loss {loss:.4f}")
 
-        measured = STAGES[name](_workshop(params.model_dump_json()), stage, report)
+        shop.left.clear()
+        measured = STAGES[name](shop, stage, report)
         record.metrics |= {f"quality.{what}": value for what, value in measured.items()}
+        record.tags[FILES] = json.dumps({str(path): sha256_file(path) for path in shop.left})
     return record.run_id
+
+
+def _files_are_there(tracking: Tracking, run_id: str) -> bool:
+    files = json.loads(tracking.get(run_id).data.tags[FILES])
+    return all(Path(path).exists() and sha256_file(Path(path)) == digest for path, digest in files.items())
 
 
 @lru_cache(maxsize=1)
@@ -81,5 +100,4 @@ def _workshop(params_json: str):
     from dreamvideo.pretraining.stages import Workshop
 
     params = Params.model_validate_json(params_json)
-    base, metrics = params.base_model.weights, params.evaluation.weights
-    return Workshop(base, metrics, CHECKPOINTS, params.pretraining, params.base_model.offset_noise)
+    return Workshop(BASE, METRICS, CHECKPOINTS, params.pretraining, params.base_model.offset_noise)

@@ -8,15 +8,17 @@ from prefect import task
 
 from dreamvideo.dataset.catalog import Catalog, load_catalog
 from dreamvideo.errors import InputError
+from dreamvideo.files import weights_key
 from dreamvideo.params import Params
 from dreamvideo.weights import read_schema
 from evaluation.report.build import CellResult, ReportData, build_report
 from evaluation.suite import class_prompt
 from flows.provenance import machine, software
-from flows.tracking import KEY, Tracking
+from flows.tracking import KEY, KIND, Tracking
 
 FOLDER = Path("reports")
-CELLS, PARAMS = "cells.json", "params.yaml"  # artifacts of a benchmark's run: what a report is built from
+# Artifacts of a benchmark's run: what a report is built from.
+CELLS, PARAMS, FACTS = "cells.json", "params.yaml", "facts.json"
 
 
 @task(name="report")
@@ -52,18 +54,19 @@ def write_report(params: Params, run_id: str) -> tuple[dict[str, float], Path]:
         InputError: the run is unknown or an artifact is missing.
     """
     tracking, catalog = Tracking(params.tracking), load_catalog(params.data.root)
-    run, rows = tracking.get(run_id), tracking.read_json(run_id, CELLS)
+    run = benchmark_run(tracking, run_id)
+    rows, facts = tracking.read_json(run_id, CELLS), tracking.read_json(run_id, FACTS)
     runs = {cell.info.run_id: cell for cell in tracking.runs("cell")}
     cells = [_cell(tracking, catalog, row, runs.get(row["run_id"])) for row in rows]
     data = ReportData(
         title="DreamVideo benchmark",
         profile=params.profile,
-        notice=params.notice,
-        facts=_facts(run, params, cells),
+        notice=facts["notice"],
+        facts=_facts(run, facts, cells),
         subjects={name: _subject(catalog, name) for name in dict.fromkeys(row["subject"] for row in rows)},
         motions={name: _motion(catalog, name) for name in dict.fromkeys(row["motion"] for row in rows)},
         cells=cells,
-        oracle_accuracy=oracle_accuracy(params),
+        oracle_accuracy=facts["oracle_accuracy"],
         params_yaml=tracking.download(run_id, PARAMS).read_text(),
     )
     folder = FOLDER / run_id
@@ -72,6 +75,33 @@ def write_report(params: Params, run_id: str) -> tuple[dict[str, float], Path]:
     summary.to_csv(table, index=False)
     tracking.attach(run_id, path, table)
     return _as_metrics(summary), path
+
+
+def benchmark_run(tracking: Tracking, run_id: str) -> Run:
+    """A benchmark's run.
+
+    Raises:
+        InputError: there is no such run, or it is of something else.
+    """
+    run = tracking.get(run_id)
+    kind = run.data.tags.get(KIND, "run of another kind")
+    if kind != "benchmark":
+        raise InputError(
+            f"run {run_id} is a {kind}, not a benchmark; `report build` without an id takes the newest benchmark"
+        )
+    return run
+
+
+def run_facts(params: Params) -> dict:
+    """What a report says of a run that MLflow would not know later: where it ran, and on which weights."""
+    return {
+        "notice": params.notice,
+        "base_model": f"{params.base_model.name}, weights {weights_key(params.base_model.weights)[:16]}",
+        "metric_encoders": f"{params.evaluation.encoders}, weights {weights_key(params.evaluation.weights)[:16]}",
+        "software": software(),
+        "machine": machine(),
+        "oracle_accuracy": oracle_accuracy(params),
+    }
 
 
 def oracle_accuracy(params: Params) -> dict[str, float]:
@@ -109,7 +139,7 @@ def _motion(catalog: Catalog, name: str) -> tuple[str, Path]:
     return motion.words, motion.clips[0].path
 
 
-def _facts(run: Run, params: Params, cells: list[CellResult]) -> list[tuple[str, str, str]]:
+def _facts(run: Run, facts: dict, cells: list[CellResult]) -> list[tuple[str, str, str]]:
     """What was run on what."""
     tags, started = run.data.tags, run.info.start_time / 1000
     fresh = sum(cell.seconds for cell in cells if not cell.reused)
@@ -117,13 +147,14 @@ def _facts(run: Run, params: Params, cells: list[CellResult]) -> list[tuple[str,
         ("Run", "command", tags.get("dreamvideo.command", "")),
         ("Run", "MLflow run", run.info.run_id),
         ("Run", "method", tags.get("dreamvideo.method", "")),
-        ("Run", "base model", f"{params.base_model.name} ({params.base_model.weights})"),
+        ("Run", "base model", facts["base_model"]),
+        ("Run", "metric encoders", facts["metric_encoders"]),
         ("Run", "seeds", ", ".join(sorted({str(cell.seed) for cell in cells}))),
         ("Versions", "git commit", tags.get("mlflow.source.git.commit", "")),
         ("Versions", "DVC data hash", tags.get("dreamvideo.data_hash", "")),
         ("Versions", "data gate", f"passed, MLflow run {tags.get('dreamvideo.gate_run', '')}"),
-        *(("Software", name, value) for name, value in software().items()),
-        *(("Machine", name, value) for name, value in machine().items()),
+        *(("Software", name, value) for name, value in facts["software"].items()),
+        *(("Machine", name, value) for name, value in facts["machine"].items()),
         ("Time", "started", time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(started))),
         ("Time", "generating and scoring new cells", f"{fresh:.1f} s"),
     ]

@@ -15,7 +15,7 @@ from mlflow.entities import Metric, Param, Run, RunTag
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
 
 from dreamvideo.errors import InputError
-from dreamvideo.files import sha256_file
+from dreamvideo.files import content_key, sha256_file
 from dreamvideo.params import TrackingParams
 
 KIND, KEY, ARTIFACT, SHA256 = "dreamvideo.kind", "dreamvideo.key", "dreamvideo.artifact", "dreamvideo.sha256"
@@ -29,7 +29,7 @@ class Record:
     run_id: str
     params: dict[str, object] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
-    curves: dict[str, list[float]] = field(default_factory=dict)
+    curves: dict[str, dict[int, float]] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
 
 
@@ -41,8 +41,10 @@ class Tracking:
         self._scratch = tempfile.TemporaryDirectory(prefix="dreamvideo-")  # for downloads; goes with this object
         mlflow.set_tracking_uri(params.uri)
         self.client = mlflow.MlflowClient(params.uri)
-        # The first use of a fresh SQLite file creates its tables, which two processes must not do at once.
-        with _exclusive(Path("mlflow.db.lock")):
+        # Two processes must not create the experiment at once.
+        with _exclusive(
+            Path(tempfile.gettempdir()) / f"dreamvideo-{content_key([params.uri, params.experiment])[:16]}.lock"
+        ):
             experiment = self.client.get_experiment_by_name(params.experiment)
             if experiment is None:
                 location = params.artifacts.resolve().as_uri() if params.uri.startswith("sqlite") else None
@@ -103,15 +105,11 @@ class Tracking:
         now = int(time.time() * 1000)
         metrics = [Metric(name, value, now, 0) for name, value in record.metrics.items() if isfinite(value)]
         metrics += [
-            Metric(name, value, now, step)
-            for name, curve in record.curves.items()
-            for step, value in enumerate(curve, start=1)
+            Metric(name, value, now, step) for name, curve in record.curves.items() for step, value in curve.items()
         ]
         params = [Param(name, str(value)[:6000]) for name, value in record.params.items()]
         tags = [RunTag(name, value) for name, value in record.tags.items()]
-        self.client.log_batch(record.run_id, metrics=metrics[:1000], params=params[:100], tags=tags[:100])
-        for start in range(1000, len(metrics), 1000):
-            self.client.log_batch(record.run_id, metrics=metrics[start : start + 1000])
+        self.client.log_batch(record.run_id, metrics=metrics, params=params, tags=tags)
 
     def keep(self, record: Record, path: Path) -> None:
         """Store the artifact that makes a run reusable, and its hash."""
@@ -152,8 +150,7 @@ class Tracking:
             )
         except (OSError, mlflow.exceptions.MlflowException) as error:
             raise InputError(
-                f"run {run_id}: its artifact {artifact} is missing; delete the run in MLflow, "
-                "and the next run makes it again"
+                f"run {run_id}: its artifact {artifact} is missing; delete this run in MLflow and run the benchmark again"
             ) from error
 
     def read_json(self, run_id: str, artifact: str) -> object:

@@ -5,6 +5,8 @@ from functools import cached_property, lru_cache
 from dreamvideo.base_models import load_base_model
 from dreamvideo.base_models.contract import VideoDiffusionModel
 from dreamvideo.dataset.catalog import Catalog, load_catalog
+from dreamvideo.dataset.catalog_fields import CATALOG_NAME
+from dreamvideo.files import sha256_file
 from dreamvideo.methods.contract import Method
 from dreamvideo.params import Params
 from evaluation.suite import Suite
@@ -42,7 +44,7 @@ class Workbench:
     @cached_property
     def keys(self) -> Keys:
         """Keys of adapters and cells."""
-        return Keys(self.params, self.method)
+        return Keys(self.params, self.method, self.catalog)
 
     @cached_property
     def tracking(self) -> Tracking:
@@ -71,7 +73,13 @@ class Workbench:
         }
 
 
-@lru_cache(maxsize=1)
 def workbench(params_json: str) -> Workbench:
     """The workbench of this process for some parameters, given as JSON since tasks pass only small values."""
+    catalog = Params.model_validate_json(params_json).data.root / CATALOG_NAME
+    return _workbench(params_json, sha256_file(catalog) if catalog.exists() else "")
+
+
+@lru_cache(maxsize=1)
+def _workbench(params_json: str, catalog: str) -> Workbench:
+    """Made anew when the catalog is another, for embeddings of the subjects are kept."""
     return Workbench(Params.model_validate_json(params_json))

@@ -1,9 +1,13 @@
 """Frozen video diffusion models that methods customise, one file each."""
 
 from importlib import import_module
+from pkgutil import iter_modules
 
 from dreamvideo.base_models.contract import Architecture, VideoDiffusionModel, base_models
+from dreamvideo.errors import unknown_name
 from dreamvideo.params import BaseModelParams
+
+_NOT_MODELS = {"contract", "pocket_networks"}
 
 
 def load_base_model(params: BaseModelParams) -> VideoDiffusionModel:
@@ -21,5 +25,8 @@ def describe_base_model(params: BaseModelParams) -> Architecture:
 
 
 def _named(name: str) -> type[VideoDiffusionModel]:
-    import_module("dreamvideo.base_models.pocket")  # late, since it imports diffusers and open_clip
+    known = [module.name for module in iter_modules(__path__) if module.name not in _NOT_MODELS]
+    if name not in known:
+        raise unknown_name("base model", name, known)
+    import_module(f"{__name__}.{name}")  # late, since it imports diffusers and open_clip
     return base_models[name]

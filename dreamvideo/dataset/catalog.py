@@ -157,7 +157,9 @@ def verify_files(catalog: Catalog) -> None:
                 if not path.is_file():
                     raise InputError(f"{kind} {entry.name!r}: file {relative} does not exist; {PULL}")
                 if files.sha256_file(path) != expected:
-                    raise InputError(f"{kind} {entry.name!r}: file {relative} differs from its SHA-256; {PULL}")
+                    raise InputError(
+                        f"{kind} {entry.name!r}: file {relative} differs from its SHA-256; delete it and {PULL}"
+                    )
 
 
 def _subject(name: str, entry: Entry) -> Subject:

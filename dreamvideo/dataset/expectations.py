@@ -176,7 +176,9 @@ def _whole(kind: str, side: int) -> list[Check]:
             gxe.ExpectColumnPairValuesToBeEqual(
                 column_A="sha256", column_B="catalog_sha256", ignore_row_if="either_value_is_missing"
             ),
-            lambda r: f"{kind} {r.file} differs from its SHA-256 in the catalog; run `dreamvideo data pull`",
+            lambda r: (
+                f"{kind} {r.file} differs from its SHA-256 in the catalog; delete it and run `dreamvideo data pull`"
+            ),
         ),
         Check(
             gxe.ExpectColumnValuesToBeBetween(column="side", min_value=side),

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from dreamvideo.params import StageParams
+from dreamvideo.params import PretrainingStage
 from dreamvideo.weights import read_weights, save_weights
 
 # Called with (step, mean loss since the last call, samples seen, seconds of training so far).
@@ -23,7 +23,7 @@ CHECKPOINT_EVERY = 120.0  # seconds
 def train(
     module: nn.Module,
     loss_of: Callable[[int, torch.Generator], Tensor],
-    stage: StageParams,
+    stage: PretrainingStage,
     checkpoint: Path,
     report: Report,
 ) -> None:

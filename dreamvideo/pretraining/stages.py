@@ -4,7 +4,7 @@ Every stage continues from its checkpoint, and leaves its components in float16 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -14,7 +14,8 @@ from torch import nn
 from dreamvideo.base_models import pocket_networks as networks
 from dreamvideo.base_models.pocket import PocketModel, load_component
 from dreamvideo.dataset.pocket_world.oracle import Oracle
-from dreamvideo.params import BaseModelParams, PretrainingParams, StageParams
+from dreamvideo.files import content_key
+from dreamvideo.params import BaseModelParams, PretrainingParams, PretrainingStage
 from dreamvideo.pretraining import denoiser, encoders, quality
 from dreamvideo.pretraining.bank import Bank, build_bank
 from dreamvideo.pretraining.loop import Report, train
@@ -24,6 +25,7 @@ from dreamvideo.weights import half, read_weights, save_weights
 HELD_OUT = 512  # clips that no training sees
 HELD_OUT_SEED = 1_000_000
 CAPTIONS = 200  # videos that the finished base is judged by
+RECIPE_REVISION = 1  # raise it when networks or losses change
 
 
 @dataclass(frozen=True)
@@ -35,12 +37,17 @@ class Workshop:
     checkpoints: Path
     params: PretrainingParams
     offset_noise: float
-    on_render: Callable[[int], None] | None = None
+    left: list[Path] = field(default_factory=list)  # files that stages left since this was last emptied
+
+    def render(self, on_progress: Callable[[int], None] | None = None) -> None:
+        """Render the clips that all stages draw from, unless they are there; tells how many are done."""
+        if "bank" not in self.__dict__:
+            self.__dict__["bank"] = build_bank(self.params.clips, self.params.seed, DEVICE, on_progress)
 
     @cached_property
     def bank(self) -> Bank:
         """The rendered clips, drawn once."""
-        return build_bank(self.params.clips, self.params.seed, DEVICE, self.on_render)
+        return build_bank(self.params.clips, self.params.seed, DEVICE)
 
     @cached_property
     def held_out(self) -> Bank:
@@ -52,42 +59,56 @@ class Workshop:
         """The same clips as the trained VAE encodes them."""
         return denoiser.encode_bank(self.bank, load_component(self.base, "vae", networks.build_vae()).to(DEVICE))
 
-    def leave(self, folder: Path, component: str, module: nn.Module, stage: StageParams, measured: dict) -> None:
+    def checkpoint(self, stage: str) -> Path:
+        """The file from which a stage goes on: another one as soon as anything that leads to it is another."""
+        return self.checkpoints / f"{stage}-{lineage(self.params, self.offset_noise, stage)[:12]}.safetensors"
+
+    def leave(self, folder: Path, component: str, module: nn.Module, stage: PretrainingStage, measured: dict) -> None:
         """Write a component's weights, with its recipe and its quality."""
         schema = {"component": component, "recipe": stage.model_dump(), "seed": self.params.seed, "quality": measured}
-        save_weights(folder / f"{component}.safetensors", half(module), schema)
+        path = folder / f"{component}.safetensors"
+        save_weights(path, half(module), schema)
+        self.left.append(path)
+
+
+def lineage(params: PretrainingParams, offset_noise: float, stage: str) -> str:
+    """A hash of all that leads to a stage: the recipes before it, its own but for the steps, clips, seed and code."""
+    names = list(STAGES)
+    before = [getattr(params, name).model_dump() for name in names[: names.index(stage)]]
+    own = getattr(params, stage).model_dump(exclude={"steps"})
+    return content_key([before, own, params.clips, params.seed, offset_noise, RECIPE_REVISION])
 
 
 # A GPU only makes it faster; the recipe is the same.
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 # A stage leaves its files, and returns what was measured of them.
-Stage = Callable[[Workshop, StageParams, Report], dict]
+Stage = Callable[[Workshop, PretrainingStage, Report], dict]
 
 
-def train_vae(shop: Workshop, stage: StageParams, report: Report) -> dict:
+def train_vae(shop: Workshop, stage: PretrainingStage, report: Report) -> dict:
     """The latent autoencoder."""
     torch.manual_seed(shop.params.seed)
     vae = networks.build_vae().to(DEVICE, memory_format=torch.channels_last).train()
-    train(vae, encoders.vae_loss(vae, shop.bank, stage.batch_size), stage, shop.checkpoints / "vae.safetensors", report)
+    train(vae, encoders.vae_loss(vae, shop.bank, stage.batch_size), stage, shop.checkpoint("vae"), report)
     denoiser.normalise_latents(vae, shop.bank)
     measured = quality.vae_quality(vae.cpu().eval(), shop.held_out)
     shop.leave(shop.base, "vae", vae, stage, measured)
     return measured
 
 
-def train_clip(shop: Workshop, stage: StageParams, report: Report, folder: str, component: str, seed: int) -> dict:
+def train_clip(shop: Workshop, stage: PretrainingStage, report: Report, folder: str, component: str, seed: int) -> dict:
     """A contrastive pair of towers; the base's and the metrics' differ in seed."""
     torch.manual_seed(shop.params.seed + seed)
     clip = networks.build_clip().to(DEVICE, memory_format=torch.channels_last).train()
     loss = encoders.clip_loss(clip, shop.bank, stage.batch_size)
-    train(clip, loss, stage, shop.checkpoints / f"{component}.safetensors", report)
+    train(clip, loss, stage, shop.checkpoint(component), report)
     measured = quality.clip_quality(clip.cpu().eval(), shop.held_out)
     shop.leave(getattr(shop, folder), component, clip, stage, measured)
     return measured
 
 
-def train_dino(shop: Workshop, stage: StageParams, report: Report) -> dict:
+def train_dino(shop: Workshop, stage: PretrainingStage, report: Report) -> dict:
     """A self-distilled vision transformer; the teacher is what is kept."""
     torch.manual_seed(shop.params.seed + 3)
     dino = encoders.DinoTraining(networks.build_dino(), networks.build_dino()).to(DEVICE).train()
@@ -95,7 +116,7 @@ def train_dino(shop: Workshop, stage: StageParams, report: Report) -> dict:
         dino,
         encoders.dino_loss(dino, shop.bank, stage.batch_size),
         stage,
-        shop.checkpoints / "dino.safetensors",
+        shop.checkpoint("dino"),
         report,
     )
     teacher = dino.teacher[0].cpu().eval()
@@ -104,38 +125,40 @@ def train_dino(shop: Workshop, stage: StageParams, report: Report) -> dict:
     return measured
 
 
-def train_oracle(shop: Workshop, stage: StageParams, report: Report) -> dict:
+def train_oracle(shop: Workshop, stage: PretrainingStage, report: Report) -> dict:
     """The read-out of the world's truth."""
     torch.manual_seed(shop.params.seed + 4)
     oracle = Oracle().to(DEVICE).train()
     loss = encoders.oracle_loss(oracle, shop.bank, stage.batch_size)
-    train(oracle, loss, stage, shop.checkpoints / "oracle.safetensors", report)
+    train(oracle, loss, stage, shop.checkpoint("oracle"), report)
     measured = quality.oracle_quality(oracle.cpu().eval(), shop.held_out)
     shop.leave(shop.metrics, "oracle", oracle, stage, measured)
     return measured
 
 
-def train_images(shop: Workshop, stage: StageParams, report: Report) -> dict:
+def train_images(shop: Workshop, stage: PretrainingStage, report: Report) -> dict:
     """The UNet's spatial half with the text tower, on single frames."""
     model = _denoiser(shop)
     for name, parameter in model.unet.named_parameters():
         parameter.requires_grad_(not any(part.startswith(("temp_", "transformer_in")) for part in name.split(".")))
     scheduler = networks.build_scheduler()
     loss = denoiser.image_loss(model, shop.latent_bank, stage.batch_size, scheduler, shop.offset_noise)
-    train(model, loss, stage, shop.checkpoints / "images.safetensors", report)
-    save_weights(shop.checkpoints / IMAGES_DONE, model.state_dict(), {})
+    train(model, loss, stage, shop.checkpoint("images"), report)
+    done = _images_done(shop)
+    save_weights(done, model.state_dict(), {})
+    shop.left.append(done)
     return {}
 
 
-def train_clips(shop: Workshop, stage: StageParams, report: Report) -> dict:
+def train_clips(shop: Workshop, stage: PretrainingStage, report: Report) -> dict:
     """The whole UNet with the text tower, on clips and single frames."""
     model = _denoiser(shop)
-    model.load_state_dict(read_weights(shop.checkpoints / IMAGES_DONE)[0])
+    model.load_state_dict(read_weights(_images_done(shop))[0])
     scheduler = networks.build_scheduler()
     loss = denoiser.clip_and_image_loss(model, shop.latent_bank, stage.batch_size, scheduler, shop.offset_noise)
-    train(model, loss, stage, shop.checkpoints / "clips.safetensors", report)
-    shop.leave(shop.base, "text", model.text, stage, {})
-    shop.leave(shop.base, "unet", model.unet, stage, {})
+    train(model, loss, stage, shop.checkpoint("clips_and_images"), report)
+    for name, part in (("text", model.text), ("unet", model.unet)):
+        shop.leave(shop.base, name, part, stage, {})
     base = PocketModel(BaseModelParams(name="pocket", weights=shop.base, offset_noise=shop.offset_noise))
     oracle = load_component(shop.metrics, "oracle", Oracle())
     measured = video_quality(base, oracle, CAPTIONS, shop.params.seed + HELD_OUT_SEED)
@@ -143,7 +166,9 @@ def train_clips(shop: Workshop, stage: StageParams, report: Report) -> dict:
     return measured
 
 
-IMAGES_DONE = "images_done.safetensors"
+def _images_done(shop: Workshop) -> Path:
+    """The averaged weights that the image stage hands to the clip stage."""
+    return shop.checkpoint("images").with_stem("images-done")
 
 
 def _denoiser(shop: Workshop) -> denoiser.Denoiser:

@@ -25,7 +25,7 @@ class VideoFeatures:
             the posterior.
         subject_index: which of the K the video should show.
         centroids: (F, 2) where the subject is seen, in world units.
-        trajectory: (F, 2) where it should be, up to a constant.
+        trajectories: (W, F, 2) where it should be, up to a constant: one path for each start that the clip allows.
 
     Raises:
         InputError: a shape disagrees with these.
@@ -40,7 +40,7 @@ class VideoFeatures:
     subject_log_probabilities: Tensor | None = None
     subject_index: int | None = None
     centroids: Tensor | None = None
-    trajectory: Tensor | None = None
+    trajectories: Tensor | None = None
 
     def __post_init__(self) -> None:
         if self.frames.ndim != 4 or self.frames.shape[1] != 3 or not len(self.frames):
@@ -55,7 +55,7 @@ class VideoFeatures:
             "dino_references": ("R", dino_width),
             "subject_log_probabilities": (count, "K"),
             "centroids": (count, 2),
-            "trajectory": (count, 2),
+            "trajectories": ("W", count, 2),
         }
         for name, shape in expected.items():
             _check_shape(name, getattr(self, name), shape)

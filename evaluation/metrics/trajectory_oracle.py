@@ -16,10 +16,10 @@ from evaluation.metrics.metric import metric
     order=6,
 )
 def trajectory_oracle(features: VideoFeatures) -> float:
-    """Agreement of the centroids (F, 2) with the true trajectory (F, 2); NaN where either is not known."""
-    if features.centroids is None or features.trajectory is None:
+    """Agreement of the centroids (F, 2) with the nearest true trajectory of (W, F, 2); NaN where either is not known."""
+    if features.centroids is None or features.trajectories is None:
         return math.nan
-    return agreement(features.centroids, features.trajectory)
+    return max(agreement(features.centroids, trajectory) for trajectory in features.trajectories)
 
 
 def agreement(p: Tensor, q: Tensor) -> float:

@@ -17,7 +17,7 @@ from dreamvideo.errors import InputError
 from dreamvideo.files import sha256_file
 from dreamvideo.params import load_params
 from evaluation.metrics import METRICS, Metric
-from flows import cells
+from flows import cells, customize
 from flows.benchmark import Request, run_benchmark
 from flows.compare import compare_runs
 from flows.provenance import data_hash
@@ -96,6 +96,10 @@ def test_a_second_run_computes_nothing(first):
     keys = sorted(run.data.tags[KEY] for run in runs_of("cell"))
     second = run_benchmark(load_params(), Request())
     assert (second.finished, second.reused) == (4, 4)
+    listed = [run for run in runs_of("reused cell") if run.data.tags["mlflow.parentRunId"] == second.run_id]
+    originals = {run.info.run_id: run.data for run in runs_of("cell")}
+    assert len(listed) == 4
+    assert all(run.data.metrics == originals[run.data.tags["dreamvideo.reused_from"]].metrics for run in listed)
     assert sorted(run.data.tags[KEY] for run in runs_of("cell")) == keys
     assert len(runs_of("adapter")) == 4
 
@@ -162,6 +166,23 @@ def test_benchmarks_that_share_no_combination_are_not_compared(first):
     elsewhere = run_benchmark(load_params(method="uncustomized"), Request(seed=7))
     with pytest.raises(InputError, match="share no finished combination"):
         compare_runs(load_params(), first.run_id, elsewhere.run_id)
+
+
+def test_an_adapter_that_cannot_be_trained_fails_its_cells_only(first, monkeypatch):
+    real = customize._train_identity
+
+    def breaks_on_vans(bench, plan, folder):
+        if plan.name == "van":
+            raise FloatingPointError("the loss became nan [/at step 1]")
+        return real(bench, plan, folder)
+
+    monkeypatch.setattr(customize, "_train_identity", breaks_on_vans)
+    params = load_params()
+    options = params.methods["dreamvideo"]
+    longer = options | {"textual_inversion": options["textual_inversion"] | {"steps": 3}}
+    outcome = run_benchmark(params.model_copy(update={"methods": {"dreamvideo": longer}}), Request())
+    assert (outcome.finished, outcome.failed) == (2, 2)
+    assert "the adapter of subject van could not be trained" in outcome.report.read_text()
 
 
 def test_changed_data_is_not_called_by_the_committed_hash_and_redoes_its_row_only(project, first):

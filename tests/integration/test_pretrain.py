@@ -54,3 +54,21 @@ def test_a_finished_pretraining_is_not_done_again(trained):
     before = {path: path.stat().st_mtime_ns for path in Path("models").rglob("*.safetensors")}
     assert run_pretrain(params) == run_id
     assert before == {path: path.stat().st_mtime_ns for path in Path("models").rglob("*.safetensors")}
+
+
+def test_a_stage_whose_file_is_gone_is_finished_again_from_its_checkpoint(trained):
+    params, _ = trained
+    finished = Path("checkpoints/finished/base/vae.safetensors")
+    before = finished.read_bytes()
+    finished.unlink()
+    run_pretrain(params)
+    assert finished.read_bytes() == before
+
+
+def test_what_comes_after_another_recipe_starts_anew(trained):
+    params, _ = trained
+    pretraining = params.pretraining
+    longer = pretraining.model_copy(update={"vae": pretraining.vae.model_copy(update={"steps": 3})})
+    same, other = ({name: stages.lineage(one, 0.1, name) for name in STAGES} for one in (pretraining, longer))
+    assert same["vae"] == other["vae"]  # more steps go on from the checkpoint
+    assert all(same[name] != other[name] for name in STAGES[1:])

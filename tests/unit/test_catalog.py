@@ -198,7 +198,7 @@ def test_verify_files(tmp_path, entries):
     verify_files(catalog)
     (tmp_path / CLIP).write_bytes(b"other")
     with pytest.raises(
-        InputError, match=r"motion 'zigzag': file .* differs from its SHA-256; run `dreamvideo data pull`"
+        InputError, match=r"motion 'zigzag': file .* differs from its SHA-256; delete it and run `dreamvideo data pull`"
     ):
         verify_files(catalog)
     (tmp_path / SUBJECT).unlink()

@@ -85,7 +85,7 @@ PROBLEMS = [
     "subjects/cat/02.png cannot be read (image file is truncated",
     "image subjects/cat/03.png is 256x100, needs at least 256 a side; supply a larger one",
     "image subjects/van/01.png has mode RGBA, must be RGB; convert it to RGB",
-    "image subjects/van/02.png differs from its SHA-256 in the catalog; run `dreamvideo data pull`",
+    "image subjects/van/02.png differs from its SHA-256 in the catalog; delete it and run `dreamvideo data pull`",
     "mask subjects/cat/masks/00.png covers 0.0% of its image, must be over 0.5% and under 95%; draw it again",
     "mask subjects/cat/masks/03.png is 256x256, its image is 256x100; export the mask at the image's size",
     "mask subjects/van/masks/00.png has 65536 pixels other than 0 and 255, must have none; threshold it",

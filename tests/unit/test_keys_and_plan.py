@@ -189,11 +189,17 @@ def test_changing_a_motion_changes_its_column_and_nothing_else(tmp_path, params,
     assert_changes(before, after, motion={"zigzag"}, generation=column, scores=column)
 
 
-def test_what_is_known_of_an_entry_changes_its_scores_alone(tmp_path, params, before):
+def test_what_is_known_of_a_subject_changes_all_scores_for_the_oracle_chooses_among_all(tmp_path, params, before):
     content = entries()
     content["subjects"]["cat"]["truth"] = {"colour": "red"}
-    row = {key for key in cells(before) if key[0] == "cat"}
-    assert_changes(before, plan(params, write_catalog(tmp_path / "changed", content)), scores=row)
+    assert_changes(before, plan(params, write_catalog(tmp_path / "changed", content)), scores=set(cells(before)))
+
+
+def test_what_is_known_of_a_motion_changes_its_scores_alone(tmp_path, params, before):
+    content = entries()
+    content["motions"]["zigzag"]["truth"] = {"trajectory": [[0.0, 0.0], [1.0, 1.0]]}
+    column = {key for key in cells(before) if key[1] == "zigzag"}
+    assert_changes(before, plan(params, write_catalog(tmp_path / "changed", content)), scores=column)
 
 
 @pytest.mark.parametrize(
@@ -230,7 +236,7 @@ def test_another_seed_changes_cells_only(params, catalog, before):
 
 
 def test_another_prompt_changes_its_cell_only(params, catalog):
-    keys = Keys(params, build_method(params))
+    keys = Keys(params, build_method(params), catalog)
     cat, zigzag = catalog.subject("cat"), catalog.motion("zigzag")
     first, second = keys.cell(cat, zigzag, "a * jumping", 0), keys.cell(cat, zigzag, "a * falling", 0)
     assert first == keys.cell(cat, zigzag, "a * jumping", 0)
@@ -239,7 +245,7 @@ def test_another_prompt_changes_its_cell_only(params, catalog):
 
 
 def test_a_cell_without_the_placeholder_is_refused(params, catalog):
-    keys = Keys(params, build_method(params))
+    keys = Keys(params, build_method(params), catalog)
     with pytest.raises(InputError, match="has no placeholder"):
         keys.cell(catalog.subject("cat"), catalog.motion("zigzag"), "a cat jumping", 0)
 

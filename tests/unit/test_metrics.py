@@ -31,7 +31,7 @@ def features(seed: int = 0, count: int = FRAMES, **changes: object) -> VideoFeat
         subject_log_probabilities=torch.randn(count, SUBJECTS, generator=random),
         subject_index=2,
         centroids=torch.randn(count, 2, generator=random),
-        trajectory=torch.randn(count, 2, generator=random),
+        trajectories=torch.randn(3, count, 2, generator=random),
     )
     return dataclasses.replace(known, **changes)
 
@@ -73,9 +73,9 @@ class TestContract:
             "dino_frames",
             "subject_log_probabilities",
             "centroids",
-            "trajectory",
         )
-        backwards = dataclasses.replace(given, **{key: getattr(given, key).flip(0) for key in per_frame})
+        flipped = {key: getattr(given, key).flip(0) for key in per_frame}
+        backwards = dataclasses.replace(given, **flipped, trajectories=given.trajectories.flip(1))
         assert METRICS[name](backwards) == pytest.approx(METRICS[name](given))
 
 
@@ -85,7 +85,7 @@ def test_score_runs_every_metric_in_order() -> None:
 
 
 def test_what_is_not_known_is_nan_and_never_zero() -> None:
-    scores = score(features(subject_index=None, trajectory=None))
+    scores = score(features(subject_index=None, trajectories=None))
     assert math.isnan(scores["subject_oracle"]) and math.isnan(scores["trajectory_oracle"])
     assert math.isnan(METRICS["subject_oracle"](features(subject_log_probabilities=None)))
     assert math.isnan(METRICS["trajectory_oracle"](features(centroids=None)))
@@ -106,7 +106,7 @@ def test_what_equals_its_reference_scores_one() -> None:
             dino_frames=direction.expand(FRAMES, -1),
             dino_references=direction.expand(2, -1),
             centroids=path,
-            trajectory=path + 3,
+            trajectories=torch.stack((-path, path + 3)),
         )
     )
     for name in ("clip_t", "clip_i", "dino_i", "temporal_consistency", "trajectory_oracle"):
@@ -133,7 +133,7 @@ def test_image_similarity_is_symmetric_in_frames_and_references() -> None:
         dino_references=given.dino_frames,
         subject_log_probabilities=None,
         centroids=None,
-        trajectory=None,
+        trajectories=None,
     )
     for name in ("clip_i", "dino_i"):
         assert METRICS[name](swapped) == pytest.approx(METRICS[name](given))
@@ -172,7 +172,7 @@ def test_agreement_of_trajectories() -> None:
         ({"frames": torch.zeros(FRAMES, 8, 8)}, "frames: needs shape"),
         ({"clip_frames": torch.zeros(FRAMES + 1, WIDTH)}, "clip_frames: needs shape"),
         ({"clip_references": torch.zeros(2, WIDTH + 1)}, "clip_references: needs shape"),
-        ({"trajectory": torch.zeros(FRAMES, 3)}, "trajectory: needs shape"),
+        ({"trajectories": torch.zeros(1, FRAMES, 3)}, "trajectories: needs shape"),
         ({"subject_index": SUBJECTS}, "subject_index"),
     ],
 )

@@ -27,7 +27,7 @@ from dreamvideo.dataset.pocket_world.tokenizer import (
     unknown_words,
 )  # fmt: skip
 from dreamvideo.dataset.pocket_world.vocabulary import CLASSES, COLOURS, MOTIONS, SCENES
-from dreamvideo.params import StageParams
+from dreamvideo.params import PretrainingStage
 from dreamvideo.pretraining import loop
 from dreamvideo.pretraining.bank import LABELS, VARIANTS, build_bank, draw_shots, to_signal
 from dreamvideo.pretraining.denoiser import encode_bank, normalise_latents, temporal_layers_bypassed
@@ -40,8 +40,8 @@ def tiny_module() -> nn.Module:
     return nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.Linear(6, 2))
 
 
-def stage(steps: int, ema: float = 0.0, learning_rate: float = 0.05) -> StageParams:
-    return StageParams(steps=steps, batch_size=8, learning_rate=learning_rate, ema=ema)
+def stage(steps: int, ema: float = 0.0, learning_rate: float = 0.05) -> PretrainingStage:
+    return PretrainingStage(steps=steps, batch_size=8, learning_rate=learning_rate, ema=ema)
 
 
 def loss_on_random_data(module: nn.Module):

@@ -199,10 +199,15 @@ def _replacing_folder(root: Path) -> Iterator[Path]:
         yield temporary
         if root.exists():
             root.rename(old)
-        temporary.rename(root)
+        try:
+            temporary.rename(root)
+        except OSError:
+            if old.exists():
+                old.rename(root)
+            raise
+        shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
 
 
 def _refuse_foreign_files(root: Path) -> None:
