@@ -10,6 +10,11 @@ from dreamvideo.params import BaseModelParams
 _NOT_MODELS = {"contract", "pocket_networks"}
 
 
+def base_model_names() -> list[str]:
+    """The names of all base models: a file added here is found by itself."""
+    return [module.name for module in iter_modules(__path__) if module.name not in _NOT_MODELS]
+
+
 def load_base_model(params: BaseModelParams) -> VideoDiffusionModel:
     """The base model that a profile names, with its weights.
 
@@ -25,8 +30,7 @@ def describe_base_model(params: BaseModelParams) -> Architecture:
 
 
 def _named(name: str) -> type[VideoDiffusionModel]:
-    known = [module.name for module in iter_modules(__path__) if module.name not in _NOT_MODELS]
-    if name not in known:
-        raise unknown_name("base model", name, known)
+    if name not in base_model_names():
+        raise unknown_name("base model", name, base_model_names())
     import_module(f"{__name__}.{name}")  # late, since it imports diffusers and open_clip
     return base_models[name]
