@@ -7,7 +7,7 @@ import typer
 from flows.cli import Method, Motions, Profile, Prompts, Seed, Subjects, app, out, profile_params
 
 benchmark_app = typer.Typer(no_args_is_help=True, help="Run every subject x motion combination, or plan to.")
-report_app = typer.Typer(no_args_is_help=True, help="Build a report from what MLflow keeps.")
+report_app = typer.Typer(no_args_is_help=True, help="Build a report from what MLflow keeps, or compare two.")
 app.add_typer(benchmark_app, name="benchmark")
 app.add_typer(report_app, name="report")
 

@@ -31,8 +31,12 @@ def generate(params: Params, subject: str, motion: str, prompt: str, seed: int, 
         raise InputError(f"--out is {str(path)!r}; give a file name that ends in .mp4")
     if not path.resolve().parent.is_dir():
         raise InputError(f"--out is {str(path)!r}, but there is no folder {str(path.parent)!r}; make it first")
-    bench = Workbench(params)
     check_prompt(prompt)
+    if "{" in prompt:
+        raise InputError(
+            f"prompt {prompt!r} has a field that is not filled in; write the words, as in 'a * is jumping'"
+        )
+    bench = Workbench(params)
     plan = bench.keys.cell(bench.catalog.subject(subject), bench.catalog.motion(motion), prompt, seed)
     verify_files(bench.catalog)
     data, size = params.data, bench.base.frame_size

@@ -50,6 +50,14 @@ def refused(folder, *arguments):
             ["generate", "--subject", "dog", "--motion", "square", "--prompt", "a *", "--out", "x.avi"],
             "give a file name that ends in .mp4",
         ),
+        (
+            ["generate", "--subject", "dog", "--motion", "square", "--prompt", "a * is {motion}", "--out", "x.mp4"],
+            "has a field that is not filled in",
+        ),
+        (
+            ["generate", "--subject", "dog", "--motion", "square", "--prompt", "a *", "--out", "nowhere/x.mp4"],
+            "there is no folder 'nowhere'",
+        ),
         (["benchmark", "run", "--method", "dreamvideos"], "unknown method 'dreamvideos'; did you mean 'dreamvideo'?"),
         (["report", "build"], "run `dreamvideo benchmark run` first"),
         (["report", "compare", "abc", "def"], "no run 'abc' in"),
