@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 from statistics import median
 
+import torch
 from prefect import flow
 from rich.console import Console
 from rich.table import Table
@@ -79,6 +80,7 @@ def measure(params) -> dict:
     cells = len(plan.cells)
     return {
         "machine": machine(),
+        "matrix_product_gflops": round(matrix_product_gflops(), 1),
         "sampling_steps": params.sampling.steps,
         "unet_parameters": sum(p.numel() for p in describe_base_model(params.base_model).unet.parameters()),
         "seconds_per_video": round(median(sampled), 3),
@@ -87,6 +89,17 @@ def measure(params) -> dict:
         "orchestration_share": round(median(o / b for o, b in zip(orchestrated, bare, strict=True)) - 1, 4),
         "peak_memory_gib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
     }
+
+
+def matrix_product_gflops(size: int = 1024) -> float:
+    """How fast this machine is just now: a large float32 matrix product, in 10^9 operations a second."""
+    a, b = torch.randn(2, size, size)
+    seconds = []
+    for _ in range(20):
+        started = time.perf_counter()
+        a @ b
+        seconds.append(time.perf_counter() - started)
+    return 2 * size**3 / median(seconds) / 1e9
 
 
 def _bare(bench: Workbench, cell, adapters: dict[str, str]) -> float:

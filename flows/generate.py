@@ -29,8 +29,10 @@ def generate(params: Params, subject: str, motion: str, prompt: str, seed: int, 
     """
     if path.suffix != ".mp4":
         raise InputError(f"--out is {str(path)!r}; give a file name that ends in .mp4")
-    if not path.resolve().parent.is_dir():
-        raise InputError(f"--out is {str(path)!r}, but there is no folder {str(path.parent)!r}; make it first")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--out is {str(path)!r}, but its folder cannot be made ({error}); choose another") from error
     check_prompt(prompt)
     if "{" in prompt:
         raise InputError(

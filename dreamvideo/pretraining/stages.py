@@ -168,7 +168,8 @@ def train_clips(shop: Workshop, stage: PretrainingStage, report: Report) -> dict
 
 def _images_done(shop: Workshop) -> Path:
     """The averaged weights that the image stage hands to the clip stage."""
-    return shop.checkpoint("images").with_stem("images-done")
+    checkpoint = shop.checkpoint("images")
+    return checkpoint.with_name(f"finished-{checkpoint.name}")
 
 
 def _denoiser(shop: Workshop) -> denoiser.Denoiser:

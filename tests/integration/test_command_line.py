@@ -55,8 +55,8 @@ def refused(folder, *arguments):
             "has a field that is not filled in",
         ),
         (
-            ["generate", "--subject", "dog", "--motion", "square", "--prompt", "a *", "--out", "nowhere/x.mp4"],
-            "there is no folder 'nowhere'",
+            ["generate", "--subject", "dog", "--motion", "square", "--prompt", "a *", "--out", "params.yaml/x.mp4"],
+            "its folder cannot be made",
         ),
         (["benchmark", "run", "--method", "dreamvideos"], "unknown method 'dreamvideos'; did you mean 'dreamvideo'?"),
         (["report", "build"], "run `dreamvideo benchmark run` first"),
