@@ -29,10 +29,6 @@ def generate(params: Params, subject: str, motion: str, prompt: str, seed: int, 
     """
     if path.suffix != ".mp4":
         raise InputError(f"--out is {str(path)!r}; give a file name that ends in .mp4")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"--out is {str(path)!r}, but its folder cannot be made ({error}); choose another") from error
     check_prompt(prompt)
     if "{" in prompt:
         raise InputError(
@@ -41,6 +37,10 @@ def generate(params: Params, subject: str, motion: str, prompt: str, seed: int, 
     bench = Workbench(params)
     plan = bench.keys.cell(bench.catalog.subject(subject), bench.catalog.motion(motion), prompt, seed)
     verify_files(bench.catalog)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--out is {str(path)!r}, but its folder cannot be made ({error}); choose another") from error
     data, size = params.data, bench.base.frame_size
     load_subject(bench.catalog.subject(subject), size)  # refuses bad files before anything is trained
     load_motion(bench.catalog.motion(motion), size, data.num_frames, data.fps)

@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import os
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -42,9 +43,8 @@ class Tracking:
         mlflow.set_tracking_uri(params.uri)
         self.client = mlflow.MlflowClient(params.uri)
         # Two processes must not create the experiment at once.
-        with _exclusive(
-            Path(tempfile.gettempdir()) / f"dreamvideo-{content_key([params.uri, params.experiment])[:16]}.lock"
-        ):
+        lock = f"dreamvideo-{os.getuid()}-{content_key([params.uri, params.experiment])[:16]}.lock"
+        with _exclusive(Path(tempfile.gettempdir()) / lock):
             experiment = self.client.get_experiment_by_name(params.experiment)
             if experiment is None:
                 location = params.artifacts.resolve().as_uri() if params.uri.startswith("sqlite") else None
