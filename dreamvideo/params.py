@@ -77,6 +77,7 @@ class PretrainingParams(Section):
     dino: PretrainingStage
     clip_metric: PretrainingStage
     images: PretrainingStage
+    motion_words: PretrainingStage
     clips_and_images: PretrainingStage
 
 

@@ -51,5 +51,5 @@ def generate(params: Params, subject: str, motion: str, prompt: str, seed: int, 
     ):
         adapters[wanted.key], _ = ensure_adapter(bench, wanted)
     generate_video(bench, plan, adapters, path)
-    unknown = bench.base.unknown_words(prompt)
-    return [f"the base model does not know {', '.join(map(repr, unknown))}, so they had no effect"] if unknown else []
+    unread = ", ".join(map(repr, bench.base.unread_words(prompt)))
+    return [f"these words had no effect, as the base model does not know or not reach them: {unread}"] if unread else []

@@ -48,7 +48,7 @@ class TinyModel(VideoDiffusionModel):
     def _word(self, word: str, placeholder: Tensor | None) -> Tensor:
         return placeholder if word == "*" and placeholder is not None else self.words[sum(word.encode()) % 32]
 
-    def unknown_words(self, prompt: str) -> list[str]:
+    def unread_words(self, prompt: str) -> list[str]:
         return []
 
     def word_embedding(self, word: str) -> Tensor:

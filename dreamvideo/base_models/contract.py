@@ -49,8 +49,8 @@ class VideoDiffusionModel(ABC):
         """Token embeddings (B, N, D); ``placeholder`` (D,) stands for every ``*`` and keeps its gradient."""
 
     @abstractmethod
-    def unknown_words(self, prompt: str) -> list[str]:
-        """The words of a prompt that mean nothing to the model."""
+    def unread_words(self, prompt: str) -> list[str]:
+        """The words of a prompt without effect: unknown to the model, or beyond the length that it reads."""
 
     @abstractmethod
     def word_embedding(self, word: str) -> Tensor:

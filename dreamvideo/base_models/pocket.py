@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from dreamvideo.base_models import pocket_networks as networks
 from dreamvideo.base_models.contract import Architecture, VideoDiffusionModel, base_models
-from dreamvideo.dataset.pocket_world.tokenizer import PLACEHOLDER_ID, tokenize, unknown_words
+from dreamvideo.dataset.pocket_world.tokenizer import PLACEHOLDER_ID, tokenize, unread_words
 from dreamvideo.files import weights_key
 from dreamvideo.params import BaseModelParams
 from dreamvideo.weights import load_into, read_weights
@@ -53,9 +53,9 @@ class PocketModel(VideoDiffusionModel):
         ids = tokenize(prompts)
         return self.text(ids, ids == PLACEHOLDER_ID, placeholder) if placeholder is not None else self.text(ids)
 
-    def unknown_words(self, prompt: str) -> list[str]:
-        """Words outside the procedural world."""
-        return unknown_words(prompt)
+    def unread_words(self, prompt: str) -> list[str]:
+        """Words outside the procedural world, and those after the fourteenth."""
+        return unread_words(prompt)
 
     def word_embedding(self, word: str) -> Tensor:
         """The embedding (D,) of the first word of ``word``."""

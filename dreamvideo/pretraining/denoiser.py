@@ -96,23 +96,18 @@ class Denoiser(nn.Module):
 
 
 def image_loss(denoiser: Denoiser, bank: LatentBank, batch: int, scheduler: DDIMScheduler, offset: float) -> Loss:
-    """Eq. 1 on single frames, the temporal layers bypassed."""
+    """Eq. 1 on single frames."""
 
     def loss_of(step: int, generator: torch.Generator) -> Tensor:
-        with temporal_layers_bypassed(denoiser.unet):
-            return _loss(denoiser, *_frames(bank, batch, generator), scheduler, offset, generator)
+        return _loss(denoiser, *_frames(bank, batch, generator), scheduler, offset, generator)
 
     return loss_of
 
 
-def clip_and_image_loss(
-    denoiser: Denoiser, bank: LatentBank, batch: int, scheduler: DDIMScheduler, offset: float
-) -> Loss:
-    """Eq. 1 on clips, and at every fourth step on single frames, so that images stay in the model's reach."""
+def clip_loss(denoiser: Denoiser, bank: LatentBank, batch: int, scheduler: DDIMScheduler, offset: float) -> Loss:
+    """Eq. 1 on clips."""
 
     def loss_of(step: int, generator: torch.Generator) -> Tensor:
-        if step % 4 == 3:
-            return _loss(denoiser, *_frames(bank, 4 * batch, generator), scheduler, offset, generator)
         clips, variants = _draw(bank, batch, generator)
         drawn = bank.latents[clips], bank.foreground[clips], bank.clip_tokens[clips, variants]
         return _loss(denoiser, *drawn, scheduler, offset, generator)
@@ -155,5 +150,9 @@ def _loss(
     target = training_target(scheduler, latents, noise, timesteps)
     with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
         prediction = denoiser.unet(noisy, timesteps, denoiser.text(tokens)).sample
-    rim = functional.max_pool3d(foreground, (1, 3, 3), stride=1, padding=(0, 1, 1))
-    return diffusion_loss(prediction.float(), target, 1 + FOREGROUND_WEIGHT * rim)
+    return diffusion_loss(prediction.float(), target, foreground_weight(foreground))
+
+
+def foreground_weight(foreground: Tensor) -> Tensor:
+    """Weights of the loss (B, 1, F, h, h): the foreground and the cells around it count more."""
+    return 1 + FOREGROUND_WEIGHT * functional.max_pool3d(foreground, (1, 3, 3), stride=1, padding=(0, 1, 1))

@@ -16,7 +16,7 @@ from dreamvideo.base_models.pocket import PocketModel, load_component
 from dreamvideo.dataset.pocket_world.oracle import Oracle
 from dreamvideo.files import content_key
 from dreamvideo.params import BaseModelParams, PretrainingParams, PretrainingStage
-from dreamvideo.pretraining import denoiser, encoders, quality
+from dreamvideo.pretraining import denoiser, encoders, motion_words, quality
 from dreamvideo.pretraining.bank import Bank, build_bank
 from dreamvideo.pretraining.loop import Report, train
 from dreamvideo.pretraining.video_quality import video_quality
@@ -143,20 +143,39 @@ def train_images(shop: Workshop, stage: PretrainingStage, report: Report) -> dic
         parameter.requires_grad_(not any(part.startswith(("temp_", "transformer_in")) for part in name.split(".")))
     scheduler = networks.build_scheduler()
     loss = denoiser.image_loss(model, shop.latent_bank, stage.batch_size, scheduler, shop.offset_noise)
-    train(model, loss, stage, shop.checkpoint("images"), report)
-    done = _images_done(shop)
-    save_weights(done, model.state_dict(), {})
-    shop.left.append(done)
+    with denoiser.temporal_layers_bypassed(model.unet):
+        train(model, loss, stage, shop.checkpoint("images"), report)
+    _hand_on(shop, "images", model)
+    return {}
+
+
+def train_motion_words(shop: Workshop, stage: PretrainingStage, report: Report) -> dict:
+    """The whole UNet with the text tower, at full noise: what words for motions mean."""
+    model = _denoiser(shop)
+    model.load_state_dict(read_weights(_finished(shop, "images"))[0])
+    motion_words.raise_motion_words(model.text)
+    means, scheduler = motion_words.caption_means(shop.latent_bank, shop.bank.labels), networks.build_scheduler()
+    loss = motion_words.motion_word_loss(model, means, stage.batch_size, scheduler, shop.offset_noise)
+    train(model, loss, stage, shop.checkpoint("motion_words"), report)
+    _hand_on(shop, "motion_words", model)
     return {}
 
 
 def train_clips(shop: Workshop, stage: PretrainingStage, report: Report) -> dict:
-    """The whole UNet with the text tower, on clips and single frames."""
+    """The whole UNet with the text tower: clips, images so that they stay in reach, full noise for words of motions."""
     model = _denoiser(shop)
-    model.load_state_dict(read_weights(_images_done(shop))[0])
-    scheduler = networks.build_scheduler()
-    loss = denoiser.clip_and_image_loss(model, shop.latent_bank, stage.batch_size, scheduler, shop.offset_noise)
-    train(model, loss, stage, shop.checkpoint("clips_and_images"), report)
+    model.load_state_dict(read_weights(_finished(shop, "motion_words"))[0])
+    means, batch = motion_words.caption_means(shop.latent_bank, shop.bank.labels), stage.batch_size
+    how = networks.build_scheduler(), shop.offset_noise
+    clips = denoiser.clip_loss(model, shop.latent_bank, batch, *how)
+    words = motion_words.full_noise_loss(model, means, batch, *how)
+    images = denoiser.image_loss(model, shop.latent_bank, 4 * batch, *how)
+    turns = (clips, words, clips, images)
+
+    def loss_of(step: int, generator: torch.Generator) -> torch.Tensor:
+        return turns[step % len(turns)](step, generator)
+
+    train(model, loss_of, stage, shop.checkpoint("clips_and_images"), report)
     for name, part in (("text", model.text), ("unet", model.unet)):
         shop.leave(shop.base, name, part, stage, {})
     base = PocketModel(BaseModelParams(name="pocket", weights=shop.base, offset_noise=shop.offset_noise))
@@ -166,10 +185,15 @@ def train_clips(shop: Workshop, stage: PretrainingStage, report: Report) -> dict
     return measured
 
 
-def _images_done(shop: Workshop) -> Path:
-    """The averaged weights that the image stage hands to the clip stage."""
-    checkpoint = shop.checkpoint("images")
+def _finished(shop: Workshop, stage: str) -> Path:
+    """The averaged weights that a stage of the UNet hands to the next."""
+    checkpoint = shop.checkpoint(stage)
     return checkpoint.with_name(f"finished-{checkpoint.name}")
+
+
+def _hand_on(shop: Workshop, stage: str, model: nn.Module) -> None:
+    save_weights(_finished(shop, stage), model.state_dict(), {})
+    shop.left.append(_finished(shop, stage))
 
 
 def _denoiser(shop: Workshop) -> denoiser.Denoiser:
@@ -191,5 +215,6 @@ STAGES: dict[str, Stage] = {
     "dino": train_dino,
     "clip_metric": partial(train_clip, folder="metrics", component="clip_metric", seed=2),
     "images": train_images,
+    "motion_words": train_motion_words,
     "clips_and_images": train_clips,
 }

@@ -13,7 +13,7 @@ from flows.pretrain import run_pretrain
 from flows.tracking import Tracking
 from tests.integration.conftest import write_params
 
-STAGES = ("vae", "clip", "oracle", "dino", "clip_metric", "images", "clips_and_images")
+STAGES = ("vae", "clip", "oracle", "dino", "clip_metric", "images", "motion_words", "clips_and_images")
 
 
 @pytest.fixture(scope="module")

@@ -28,7 +28,7 @@ from dreamvideo.dataset.pocket_world.sampling import (
     shots_to_frames,
 )
 from dreamvideo.dataset.pocket_world.scenes import paint_scene
-from dreamvideo.dataset.pocket_world.tokenizer import CONTEXT_LENGTH, split, unknown_words
+from dreamvideo.dataset.pocket_world.tokenizer import CONTEXT_LENGTH, split, unread_words
 from dreamvideo.dataset.pocket_world.vocabulary import CLASSES, MOTIONS
 from dreamvideo.errors import InputError
 
@@ -165,10 +165,10 @@ def test_captions_use_known_words():
     rng = random.Random(3)
     for _ in range(2000):
         shot = draw_shot(rng, draw_identity(rng, RESERVED))
-        assert not unknown_words(caption(shot, rng, moving=True))
+        assert not unread_words(caption(shot, rng, moving=True))
     for name, motion in TARGET_MOTIONS.items():
         for shot in motion_shots(name, motion):
-            assert not unknown_words(clip_caption(shot, motion.words))
+            assert not unread_words(clip_caption(shot, motion.words))
 
 
 def test_prompts():
@@ -185,7 +185,7 @@ def test_prompts():
         assert prompt.text.count(MOTION_SLOT) == prompt.kind.endswith("motion_context")
         for motion in TARGET_MOTIONS.values():
             filled = prompt.fill(motion.words)
-            assert not unknown_words(filled) and len(split(filled)) <= CONTEXT_LENGTH - 2
+            assert not unread_words(filled) and len(split(filled)) <= CONTEXT_LENGTH - 2
 
 
 @pytest.fixture(scope="module")

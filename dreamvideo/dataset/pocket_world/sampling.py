@@ -75,8 +75,8 @@ def draw_shot(rng: random.Random, identity: Identity, scene: str | None = None, 
         centre=(rng.uniform(-0.2, 0.2), rng.uniform(-0.1, 0.25)),
         size=rng.uniform(0.42, 0.56),
         facing=facing,
-        amplitude=rng.uniform(0.6, 1.0),
-        phase=rng.random(),
+        amplitude=rng.uniform(0.75, 1.0),
+        phase=rng.uniform(0.0, 0.25),
     )
 
 

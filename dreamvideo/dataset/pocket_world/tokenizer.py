@@ -9,6 +9,7 @@ from torch import Tensor
 from dreamvideo.dataset.pocket_world.vocabulary import CLASSES, COLOURS, MOTIONS, PLACEHOLDER, SCENES
 
 CONTEXT_LENGTH = 16
+READ = CONTEXT_LENGTH - 2  # words, between start and end
 _PHRASES = (*CLASSES, *COLOURS, *SCENES.values(), *MOTIONS.values(), "a an is of moving", PLACEHOLDER)
 WORDS = tuple(sorted({word for phrase in _PHRASES for word in phrase.split()}))
 PAD, START, UNKNOWN = range(3)
@@ -23,15 +24,16 @@ def split(text: str) -> list[str]:
     return re.findall(r"[a-z]+|\*", text.lower())
 
 
-def unknown_words(text: str) -> list[str]:
-    """The words that the pocket base was never taught."""
-    return [word for word in split(text) if word not in _IDS]
+def unread_words(text: str) -> list[str]:
+    """The words that the pocket base was never taught, and those that are cut off."""
+    words = split(text)
+    return [word for word in words[:READ] if word not in _IDS] + words[READ:]
 
 
 def tokenize(texts: Iterable[str]) -> Tensor:
     """Token ids (B, N), N = CONTEXT_LENGTH; longer texts are cut, as CLIP's tokenizer does."""
     rows = []
     for text in texts:
-        ids = [_IDS.get(word, UNKNOWN) for word in split(text)][: CONTEXT_LENGTH - 2]
-        rows.append([START, *ids, END] + [PAD] * (CONTEXT_LENGTH - 2 - len(ids)))
+        ids = [_IDS.get(word, UNKNOWN) for word in split(text)][:READ]
+        rows.append([START, *ids, END] + [PAD] * (READ - len(ids)))
     return torch.tensor(rows, dtype=torch.long)
