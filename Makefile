@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench pull clean
+.PHONY: help demo test lint bench sweep pull clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -37,5 +37,8 @@ lint: $(INSTALLED) ## check the style
 bench: pull ## measure speed and orchestration cost on this machine
 	$(BIN)/python benchmarks/pocket.py
 
+sweep: pull ## search DreamVideo's step counts, rates and widths on subjects and motions that are not in the dataset
+	$(BIN)/python benchmarks/sweep.py
+
 clean: ## remove what runs leave; models, data and code stay
-	rm -rf reports mlruns mlflow.db checkpoints
+	rm -rf reports mlruns mlflow.db checkpoints sweep

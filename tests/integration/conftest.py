@@ -24,10 +24,15 @@ def prefect_server():
 @pytest.fixture(scope="session")
 def dataset(tmp_path_factory):
     """The dataset of the miniature, rendered once."""
+    from dreamvideo.dataset.pocket_world import cast, motions
     from dreamvideo.dataset.pocket_world.build import build_dataset
 
     root = tmp_path_factory.mktemp("dataset") / "data"
-    build_dataset(root, subjects=SUBJECTS, motions=MOTIONS)
+    build_dataset(
+        root,
+        subjects={name: cast.SUBJECTS[name] for name in SUBJECTS},
+        motions={name: motions.TARGET_MOTIONS[name] for name in MOTIONS},
+    )
     return root
 
 

@@ -12,6 +12,8 @@ from dreamvideo.dataset.catalog import load_catalog
 from dreamvideo.dataset.clips import write_clip
 from dreamvideo.dataset.expectations import Requirements, validate
 from dreamvideo.dataset.pocket_world.build import build_dataset
+from dreamvideo.dataset.pocket_world.cast import SUBJECTS
+from dreamvideo.dataset.pocket_world.motions import TARGET_MOTIONS
 from dreamvideo.errors import InputError
 from dreamvideo.files import sha256_file
 
@@ -21,7 +23,8 @@ NEEDS = Requirements(subjects=2, motions=1, num_frames=8, fps=8.0, image_size=25
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     root = tmp_path_factory.mktemp("gate") / "data"
-    build_dataset(root, subjects=["cat", "van"], motions=["zigzag_down"])
+    subjects = {name: SUBJECTS[name] for name in ("cat", "van")}
+    build_dataset(root, subjects=subjects, motions={"zigzag_down": TARGET_MOTIONS["zigzag_down"]})
     return root
 
 

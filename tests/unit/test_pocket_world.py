@@ -192,7 +192,10 @@ def test_prompts():
 def built(tmp_path_factory):
     root = tmp_path_factory.mktemp("world") / "data"
     steps = []
-    chosen = {"subjects": ["dog2", "old_robot"], "motions": ["zigzag_down", "up_and_down"]}
+    chosen = {
+        "subjects": {name: SUBJECTS[name] for name in ("dog2", "old_robot")},
+        "motions": {name: TARGET_MOTIONS[name] for name in ("zigzag_down", "up_and_down")},
+    }
     build_dataset(root, lambda *step: steps.append(step), **chosen)
     assert steps == [("dog2", 1, 4), ("old_robot", 2, 4), ("zigzag_down", 3, 4), ("up_and_down", 4, 4)]
     return root, chosen
@@ -246,11 +249,11 @@ def test_rebuilding_gives_the_same_bytes(built, tmp_path):
 
 def test_rebuilding_replaces_its_own_files_and_no_others(built, tmp_path):
     root = tmp_path / "data"
-    build_dataset(root, subjects=["cat"], motions=[])
-    build_dataset(root, subjects=["dog"], motions=[])
+    build_dataset(root, subjects={"cat": SUBJECTS["cat"]}, motions={})
+    build_dataset(root, subjects={"dog": SUBJECTS["dog"]}, motions={})
     assert set(load_catalog(root).subjects) == {"dog"} and not (root / "subjects/cat").exists()
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
     (root / "subjects/mine.png").write_bytes(b"x")
     with pytest.raises(InputError, match=r"holds subjects/mine.png, not of the pocket world; choose another folder"):
-        build_dataset(root, subjects=["dog"], motions=[])
+        build_dataset(root, subjects={"dog": SUBJECTS["dog"]}, motions={})
     assert (root / "subjects/mine.png").exists()

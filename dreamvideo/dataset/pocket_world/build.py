@@ -6,7 +6,7 @@ Shapes: N frames, S pixels a side.
 import os
 import random
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -46,29 +46,29 @@ Progress = Callable[[str, int, int], None]
 def build_dataset(
     root: Path,
     on_progress: Progress | None = None,
-    subjects: Iterable[str] = tuple(SUBJECTS),
-    motions: Iterable[str] = tuple(TARGET_MOTIONS),
+    subjects: Mapping[str, Identity] = SUBJECTS,
+    motions: Mapping[str, TargetMotion] = TARGET_MOTIONS,
 ) -> None:
     """Render the dataset and its catalog; equal calls give equal bytes on one machine.
 
     Args:
         root: the folder to write; an earlier dataset of this function is replaced as a whole.
         on_progress: called with the name of what was drawn, how many are done, and how many there are.
-        subjects: names from cast.SUBJECTS.
-        motions: names from motions.TARGET_MOTIONS.
+        subjects: whom to draw, by name.
+        motions: what to draw, by name.
 
     Raises:
         InputError: root holds files that this function did not write.
     """
-    root, subjects, motions = Path(root), tuple(subjects), tuple(motions)
+    root = Path(root)
     _refuse_foreign_files(root)
     catalog: dict = {"subjects": {}, "motions": {}, "prompts": [vars(prompt).copy() for prompt in prompts()]}
     with _replacing_folder(root) as folder, _one_thread():
         for done, name in enumerate((*subjects, *motions), start=1):
             if done <= len(subjects):
-                catalog["subjects"][name] = _write_subject(folder, name, SUBJECTS[name])
+                catalog["subjects"][name] = _write_subject(folder, name, subjects[name])
             else:
-                catalog["motions"][name] = _write_motion(folder, name, TARGET_MOTIONS[name])
+                catalog["motions"][name] = _write_motion(folder, name, motions[name])
             if on_progress:
                 on_progress(name, done, len(subjects) + len(motions))
         text = yaml.dump(catalog, Dumper=_Dumper, sort_keys=False, width=110, default_flow_style=False)

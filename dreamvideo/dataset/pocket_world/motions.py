@@ -59,7 +59,7 @@ def base_path(motion: str, amplitude: float, phase: float) -> Path:
     return paths[motion]
 
 
-def _through(*points: tuple[float, float]) -> Path:
+def through(*points: tuple[float, float]) -> Path:
     """A path along straight lines through points, at even times."""
 
     def path(t: Tensor) -> Tensor:
@@ -72,7 +72,7 @@ def _through(*points: tuple[float, float]) -> Path:
     return path
 
 
-def _hopping(dx: float, dy: float, count: int, height: float) -> Path:
+def hopping(dx: float, dy: float, count: int, height: float) -> Path:
     """Hops while travelling."""
     return lambda t: pose(dx * (t - 0.5), dy * (t - 0.5) + height * (0.5 - _hop(t, count)), t=t)
 
@@ -129,21 +129,21 @@ class TargetMotion:
 
 # None of these paths can be reached by a base motion at any amplitude or phase; tests measure the distance.
 TARGET_MOTIONS = {
-    "zigzag_right": TargetMotion("moving to the right", 2, _through((-0.45, 0.2), (-0.22, -0.25), (0, 0.2), (0.22, -0.25), (0.45, 0.2))),
-    "zigzag_left": TargetMotion("moving to the left", 2, _through((0.45, -0.2), (0.22, 0.25), (0, -0.2), (-0.22, 0.25), (-0.45, -0.2))),
-    "zigzag_up": TargetMotion("rising", 2, _through((0.25, 0.4), (-0.25, 0.2), (0.25, 0), (-0.25, -0.2), (0.25, -0.4))),
-    "zigzag_down": TargetMotion("falling", 1, _through((-0.25, -0.4), (0.25, -0.2), (-0.25, 0), (0.25, 0.2), (-0.25, 0.4))),
-    "hop_right": TargetMotion("jumping", 3, _hopping(0.9, 0, 3, 0.4)),
-    "hop_left": TargetMotion("jumping", 3, _hopping(-0.9, 0, 3, 0.4)),
-    "hop_uphill": TargetMotion("jumping", 2, _hopping(0.7, -0.6, 2, 0.3)),
-    "hop_downhill": TargetMotion("jumping", 1, _hopping(-0.7, 0.6, 2, 0.3)),
+    "zigzag_right": TargetMotion("moving to the right", 2, through((-0.45, 0.2), (-0.22, -0.25), (0, 0.2), (0.22, -0.25), (0.45, 0.2))),
+    "zigzag_left": TargetMotion("moving to the left", 2, through((0.45, -0.2), (0.22, 0.25), (0, -0.2), (-0.22, 0.25), (-0.45, -0.2))),
+    "zigzag_up": TargetMotion("rising", 2, through((0.25, 0.4), (-0.25, 0.2), (0.25, 0), (-0.25, -0.2), (0.25, -0.4))),
+    "zigzag_down": TargetMotion("falling", 1, through((-0.25, -0.4), (0.25, -0.2), (-0.25, 0), (0.25, 0.2), (-0.25, 0.4))),
+    "hop_right": TargetMotion("jumping", 3, hopping(0.9, 0, 3, 0.4)),
+    "hop_left": TargetMotion("jumping", 3, hopping(-0.9, 0, 3, 0.4)),
+    "hop_uphill": TargetMotion("jumping", 2, hopping(0.7, -0.6, 2, 0.3)),
+    "hop_downhill": TargetMotion("jumping", 1, hopping(-0.7, 0.6, 2, 0.3)),
     "wave_right": TargetMotion("moving to the right", 4, _wave(0.9, 0, 1, 0.3)),
     "wave_left": TargetMotion("moving to the left", 2, _wave(-0.9, 0, 1, 0.3)),
     "wave_up": TargetMotion("rising", 1, _wave(0, -0.9, 1, 0.3)),
     "wave_down": TargetMotion("falling", 2, _wave(0, 0.9, 1, 0.3)),
-    "square": TargetMotion("moving", 5, _through((-0.3, -0.3), (-0.3, 0.3), (0.3, 0.3), (0.3, -0.3), (-0.3, -0.3))),
-    "triangle": TargetMotion("moving", 3, _through((-0.35, 0.3), (0.35, 0.3), (0, -0.35), (-0.35, 0.3))),
-    "diamond": TargetMotion("moving", 2, _through((0, -0.38), (-0.38, 0), (0, 0.38), (0.38, 0), (0, -0.38))),
+    "square": TargetMotion("moving", 5, through((-0.3, -0.3), (-0.3, 0.3), (0.3, 0.3), (0.3, -0.3), (-0.3, -0.3))),
+    "triangle": TargetMotion("moving", 3, through((-0.35, 0.3), (0.35, 0.3), (0, -0.35), (-0.35, 0.3))),
+    "diamond": TargetMotion("moving", 2, through((0, -0.38), (-0.38, 0), (0, 0.38), (0.38, 0), (0, -0.38))),
     "figure_eight": TargetMotion("moving", 4, _figure_eight(0.42, 0.25)),
     "upright_eight": TargetMotion("moving", 2, lambda t: _figure_eight(0.42, 0.25)(t)[:, [1, 0, 2, 3]]),
     "spiral_out": TargetMotion("circling", 2, _orbit(0.24, 0.24, 1.5, growth=1.8)),
@@ -151,12 +151,12 @@ TARGET_MOTIONS = {
     "flat_orbit": TargetMotion("circling", 1, _orbit(0.48, 0.1, 1, start=0.25)),
     "tall_orbit": TargetMotion("circling", 1, _orbit(0.1, 0.48, 1, start=0.5)),
     "tumbling_orbit": TargetMotion("circling", 2, _orbit(0.32, 0.32, -1, turning=3.0)),
-    "corner_up": TargetMotion("moving to the right", 3, _through((-0.4, 0.35), (0.4, 0.35), (0.4, -0.4))),
-    "corner_down": TargetMotion("moving to the left", 1, _through((0.4, -0.35), (-0.4, -0.35), (-0.4, 0.4))),
-    "there_and_back": TargetMotion("moving to the right", 2, _through((-0.45, 0), (0.45, 0), (-0.45, 0))),
-    "up_and_down": TargetMotion("rising", 1, _through((0, 0.45), (0, -0.45), (0, 0.45))),
-    "diagonal_rise": TargetMotion("rising", 5, _tilted(_through((-0.4, 0.4), (0.4, -0.4)), angle=-1.0)),
-    "diagonal_fall": TargetMotion("falling", 2, _tilted(_through((-0.4, -0.4), (0.4, 0.4)), angle=1.0)),
-    "swoop": TargetMotion("coming closer", 2, _tilted(_through((-0.45, -0.4), (0, 0.35), (0.45, -0.4)), log_size=0.6)),
+    "corner_up": TargetMotion("moving to the right", 3, through((-0.4, 0.35), (0.4, 0.35), (0.4, -0.4))),
+    "corner_down": TargetMotion("moving to the left", 1, through((0.4, -0.35), (-0.4, -0.35), (-0.4, 0.4))),
+    "there_and_back": TargetMotion("moving to the right", 2, through((-0.45, 0), (0.45, 0), (-0.45, 0))),
+    "up_and_down": TargetMotion("rising", 1, through((0, 0.45), (0, -0.45), (0, 0.45))),
+    "diagonal_rise": TargetMotion("rising", 5, _tilted(through((-0.4, 0.4), (0.4, -0.4)), angle=-1.0)),
+    "diagonal_fall": TargetMotion("falling", 2, _tilted(through((-0.4, -0.4), (0.4, 0.4)), angle=1.0)),
+    "swoop": TargetMotion("coming closer", 2, _tilted(through((-0.45, -0.4), (0, 0.35), (0.45, -0.4)), log_size=0.6)),
     "pendulum": TargetMotion("swinging", 3, _pendulum),
 }  # fmt: skip

@@ -1,0 +1,90 @@
+"""Search DreamVideo's knobs, one at a time, on subjects and motions that the dataset does not have: `make sweep`.
+
+Every variant is a benchmark of its own in the MLflow experiment "sweep": adapters that variants share are trained once,
+and a sweep that was stopped goes on where it was. Prints what each variant changes against params.yaml as it is,
+paired by combination, with 95% intervals.
+"""
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from dreamvideo.dataset.pocket_world.build import build_dataset
+from dreamvideo.dataset.pocket_world.motions import TargetMotion, hopping, through
+from dreamvideo.dataset.pocket_world.sampling import Identity
+from dreamvideo.params import Params, load_params
+from flows.benchmark import Request, run_benchmark
+from flows.compare import compare_runs
+
+FOLDER = Path("sweep")
+SUBJECTS = {
+    "blue_cat": Identity("cat", "blue", "lower_half", "yellow", (0.4, -0.3, 0.5)),
+    "pink_car": Identity("car", "pink", "band", "blue", (-0.2, 0.6, 0.1)),
+    "white_robot": Identity("robot", "white", "spots", "green", (0.5, 0.1, -0.6)),
+}
+MOTIONS = {
+    "vee": TargetMotion("falling", 2, through((-0.4, -0.35), (0, 0.35), (0.4, -0.35))),
+    "hop_up": TargetMotion("jumping", 2, hopping(0.3, -0.7, 3, 0.3)),
+    "hook": TargetMotion("moving to the left", 1, through((0.4, 0), (-0.4, 0), (-0.4, 0.4), (0, 0.4))),
+    "step_down": TargetMotion("falling", 3, through((-0.4, -0.4), (0, -0.4), (0, 0.4), (0.4, 0.4))),
+}
+VARIANTS = {
+    "textual_inversion.steps": (160,),
+    "identity_adapter.steps": (75, 300),
+    "identity_adapter.learning_rate": (2e-3, 1e-2),
+    "motion_adapter.steps": (140, 280),
+    "motion_adapter.learning_rate": (2e-3, 1e-2),
+    "motion_adapter.appearance_dropout": (0.0, 0.9),
+    "motion_adapter.caption_dropout": (0.1,),
+    "bottleneck": (0.25, 1.0),
+    "appearance_strength": (0.5,),
+}
+SHOWN = ("clip_i", "dino_i", "subject_oracle", "trajectory_oracle", "clip_t")
+
+
+def main() -> None:
+    build_dataset(FOLDER / "data", subjects=SUBJECTS, motions=MOTIONS)
+    params = held_out(load_params(method="dreamvideo"))
+    shipped = run_benchmark(params, Request())
+    table = Table("variant", *SHOWN, title="change against params.yaml")
+    base = run_benchmark(params.model_copy(update={"method": "uncustomized"}), Request())
+    table.add_row("uncustomized", *differences(params, base.run_id, shipped.run_id))
+    for knob, values in VARIANTS.items():
+        for value in values:
+            outcome = run_benchmark(with_option(params, knob, value), Request())
+            table.add_row(f"{knob}: {value}", *differences(params, outcome.run_id, shipped.run_id))
+            Console().print(table)
+
+
+def held_out(params: Params) -> Params:
+    """The profile on the sweep's own data, in an experiment of its own."""
+    data = {"root": FOLDER / "data", "subjects": len(SUBJECTS), "motions": len(MOTIONS)}
+    return params.model_copy(
+        update={
+            "data": params.data.model_copy(update=data),
+            "tracking": params.tracking.model_copy(update={"experiment": "sweep"}),
+        }
+    )
+
+
+def with_option(params: Params, knob: str, value: float) -> Params:
+    """The profile with one of DreamVideo's options, named with dots, changed."""
+    *sections, last = knob.split(".")
+    changed = params.model_copy(deep=True)
+    options = changed.methods["dreamvideo"]
+    for section in sections:
+        options = options[section]
+    assert last in options, knob
+    options[last] = value
+    return changed
+
+
+def differences(params: Params, run_id: str, shipped: str) -> list[str]:
+    """The shown metrics of a run minus the shipped one's, each with its interval."""
+    rows = compare_runs(params, run_id, shipped).set_index("metric")
+    return [f"{row.difference:+.3f} ({row.low:+.3f} to {row.high:+.3f})" for row in (rows.loc[name] for name in SHOWN)]
+
+
+if __name__ == "__main__":
+    main()
