@@ -64,6 +64,18 @@ def convert_motion(state_dict: Mapping) -> dict[str, Tensor]:
     return _convert_adapter(state_dict, "motion", lambda place: "temp_attentions" in place or place == "transformer_in")
 
 
+def convert_textual_identity(content: Mapping) -> dict[str, Tensor]:
+    """A textual identity's file, to the names of :class:`dreamvideo.textual_inversion.TextualIdentity`.
+
+    Raises:
+        InputError: the file holds something else, or several token embeddings.
+    """
+    embedding = content.get("string_to_param", {}).get("*")
+    if embedding is None or embedding.numel() != embedding.shape[-1]:
+        raise InputError("this is no textual identity: it has no single embedding for '*'; give another file")
+    return {"embedding": embedding.detach().flatten()}
+
+
 def _convert_adapter(state_dict: Mapping, kind: str, belongs) -> dict[str, Tensor]:
     tensors = {name: tensor for name, tensor in _tensors(state_dict).items() if "_adapter." in name}
     if not tensors:

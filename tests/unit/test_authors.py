@@ -7,8 +7,9 @@ import torch
 from diffusers import UNet3DConditionModel
 
 from dreamvideo.adapters import identity_adapter, motion_adapter
-from dreamvideo.authors import convert_identity, convert_motion, convert_unet
+from dreamvideo.authors import convert_identity, convert_motion, convert_textual_identity, convert_unet
 from dreamvideo.errors import InputError
+from dreamvideo.textual_inversion import TextualIdentity
 from tests.authors_network import CONTEXT, AuthorsUNet
 
 DIM, MULTIPLIERS, LAYERS = 64, (1, 2, 2, 2), 1
@@ -116,3 +117,14 @@ def test_a_checkpoint_of_something_else_is_refused_by_name(unet):
     temporal = "input_blocks.0.1.transformer_blocks.0.attn_adapter.up_linear.bias"
     with pytest.raises(InputError, match="no identity adapter, since it holds"):
         convert_identity({temporal: torch.zeros(1)})
+
+
+def test_a_textual_identity_becomes_ours():
+    embedding = torch.arange(CONTEXT).float()
+    theirs = {"string_to_token": {"*": 265}, "string_to_param": torch.nn.ParameterDict({"*": embedding[None]})}
+    ours = TextualIdentity(torch.zeros(CONTEXT))
+    ours.load_state_dict(convert_textual_identity(theirs))
+    assert ours.embedding.equal(embedding)
+    for wrong in ({}, {"string_to_param": {"*": torch.zeros(2, CONTEXT)}}):
+        with pytest.raises(InputError, match="no textual identity"):
+            convert_textual_identity(wrong)
