@@ -146,11 +146,20 @@ def _loss(
     timesteps = stratified_timesteps(batch, total, generator, NOISE_EXPONENT).to(device)
     empty = (torch.rand(batch, generator=generator) < CAPTION_DROPOUT).to(device)
     tokens = torch.where(empty[:, None], tokenize([""]).to(device), tokens)
+    return weighted_loss(denoiser, latents, noise, timesteps, tokens, foreground_weight(foreground), scheduler)
+
+
+def weighted_loss(
+    denoiser: Denoiser, latents: Tensor, noise: Tensor, timesteps: Tensor, tokens: Tensor, weight: Tensor,
+    scheduler: DDIMScheduler,
+) -> Tensor:  # fmt: skip
+    """Eq. 1 of latents and noise (B, C, F, h, h) at timesteps (B,), tokens (B, T), under a weight (B, 1, F, h, h)."""
+    device = latents.device
     noisy = scheduler.add_noise(latents, noise, timesteps)
     target = training_target(scheduler, latents, noise, timesteps)
     with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
         prediction = denoiser.unet(noisy, timesteps, denoiser.text(tokens)).sample
-    return diffusion_loss(prediction.float(), target, foreground_weight(foreground))
+    return diffusion_loss(prediction.float(), target, weight)
 
 
 def foreground_weight(foreground: Tensor) -> Tensor:

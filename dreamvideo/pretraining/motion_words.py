@@ -21,13 +21,19 @@ from dreamvideo.base_models.pocket_networks import TextTower
 from dreamvideo.dataset.pocket_world.sampling import MOTION_NAMES, SCENE_NAMES
 from dreamvideo.dataset.pocket_world.tokenizer import tokenize
 from dreamvideo.dataset.pocket_world.vocabulary import CLASSES, MOTIONS, SCENES
-from dreamvideo.diffusion import diffusion_loss, make_noise, training_target
+from dreamvideo.diffusion import make_noise
 from dreamvideo.pretraining.bank import LABELS
-from dreamvideo.pretraining.denoiser import Denoiser, LatentBank, foreground_weight, temporal_layers_bypassed
+from dreamvideo.pretraining.denoiser import (
+    Denoiser,
+    LatentBank,
+    foreground_weight,
+    temporal_layers_bypassed,
+    weighted_loss,
+)
 from dreamvideo.pretraining.encoders import Loss
 
 FIRST_FRAME_STEPS = 300
-FRAMES_PER_CLIP = 4  # how many first frames make a step as long as one clip does
+FRAMES_PER_CLIP = 4  # a step on first frames takes this many for each clip of a later one: frames are cheap
 LAST_FRAME_WEIGHT = 0.3  # of the first's
 
 
@@ -99,9 +105,6 @@ def full_noise_loss(
         latents, weight = means.latents[chosen], means.weight[chosen] * fading
         noise = make_noise(tuple(latents.shape), generator, offset).to(latents.device)
         timesteps = torch.full((len(latents),), last, device=latents.device)
-        noisy = scheduler.add_noise(latents, noise, timesteps)
-        target = training_target(scheduler, latents, noise, timesteps)
-        prediction = denoiser.unet(noisy, timesteps, denoiser.text(means.tokens[chosen])).sample
-        return diffusion_loss(prediction, target, weight)
+        return weighted_loss(denoiser, latents, noise, timesteps, means.tokens[chosen], weight, scheduler)
 
     return loss_of
