@@ -66,6 +66,7 @@ class Adapter(nn.Module):
         self.placement = placement
         self.appearance: Tensor | None = None
         self.strength: Tensor | None = None
+        self.scale = 1.0
         self._handles: list = []
         self.bottlenecks = nn.ModuleDict()
         for name, module in unet.named_modules():
@@ -87,6 +88,11 @@ class Adapter(nn.Module):
         for place, bottleneck in self.bottlenecks.items():
             block, _, sublayer = place.replace("/", ".").rpartition(".")
             self._hook(unet.get_submodule(block), sublayer, bottleneck)
+        return self
+
+    def scaled(self, scale: float) -> Adapter:
+        """Let the adapter act at this strength: 1 as it was trained."""
+        self.scale = scale
         return self
 
     def eject(self) -> None:
@@ -111,7 +117,7 @@ class Adapter(nn.Module):
         def after_sublayer(_module: nn.Module, _args: tuple, output: Tensor) -> Tensor:
             x = stream.pop()
             read = x if self.placement == "parallel" else x + output
-            return output + bottleneck(read, self.appearance, self.strength)
+            return output + self.scale * bottleneck(read, self.appearance, self.strength)
 
         norm = block.get_submodule(_NORM_BEFORE[sublayer])
         self._handles.append(norm.register_forward_pre_hook(before_norm))

@@ -40,14 +40,19 @@ def seed_from(key: str, purpose: str) -> int:
     return int.from_bytes(hashlib.sha256(f"{purpose}:{key}".encode()).digest()[:8]) >> 1
 
 
-def weights_key(folder: Path) -> str:
-    """Hash of the weight files in a folder, read without loading any.
+def weights_key(*folders: Path) -> str:
+    """Hash of the weight files in one or several folders, read without loading any.
 
     Raises:
-        InputError: the folder is absent or empty.
+        InputError: a folder is absent or empty.
     """
+    keys = [content_key(_digests(folder)) for folder in folders]
+    return keys[0] if len(keys) == 1 else content_key(keys)
+
+
+def _digests(folder: Path) -> dict[str, str]:
     # A name that begins with a dot is that of a file still being written.
     files = sorted(path for path in folder.glob("**/*.safetensors") if not path.name.startswith("."))
     if not files:
         raise InputError(f"{folder}: no weights there; run `dreamvideo data pull` to fetch them")
-    return content_key({str(path.relative_to(folder)): sha256_file(path) for path in files})
+    return {str(path.relative_to(folder)): sha256_file(path) for path in files}

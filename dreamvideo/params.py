@@ -1,12 +1,15 @@
 """params.yaml to frozen, typed parameters: parsed once, at the edge, and refused whole if a key is unknown."""
 
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dreamvideo.errors import InputError, unknown_name
+
+if TYPE_CHECKING:
+    import torch
 
 S = TypeVar("S", bound=BaseModel)
 
@@ -32,8 +35,32 @@ class BaseModelParams(Section):
     """The frozen video diffusion model."""
 
     name: str
-    weights: Path
+    weights: Path  # a folder, or hub:OWNER/NAME@COMMIT
+    appearance: Path | None = None  # the same for the image encoder, where it is not among the weights
     offset_noise: float = Field(ge=0)
+
+
+class ComputeParams(Section):
+    """What the networks run on."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["float32", "bfloat16"] = "float32"
+    gradient_checkpointing: bool = False
+
+    def torch_device(self) -> "torch.device":
+        """The device; "auto" is the GPU where there is one.
+
+        Raises:
+            InputError: a GPU is asked for, and there is none.
+        """
+        import torch
+
+        there = torch.cuda.is_available()
+        if self.device == "cuda" and not there:
+            raise InputError(
+                "params.yaml: compute.device is 'cuda', but torch sees no GPU; install its driver or use auto"
+            )
+        return torch.device("cuda" if there and self.device != "cpu" else "cpu")
 
 
 class SamplingParams(Section):
@@ -42,6 +69,8 @@ class SamplingParams(Section):
     steps: int = Field(gt=0)
     guidance_scale: float = Field(ge=0)
     negative_prompt: str
+    # Share of the initial noise that is the motion's own clip, inverted by DDIM.
+    inversion_strength: float = Field(default=0.0, ge=0, le=1)
 
 
 class EvaluationParams(Section):
@@ -102,6 +131,7 @@ class Params(Section):
     notice: str
     data: DataParams
     base_model: BaseModelParams
+    compute: ComputeParams = ComputeParams()
     method: str
     methods: dict[str, dict[str, Any]]  # the options of each: the method itself checks them
     sampling: SamplingParams

@@ -1,10 +1,12 @@
 """The training loop of the customisation stages."""
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from functools import partial
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from dreamvideo.base_models.contract import VideoDiffusionModel
 from dreamvideo.diffusion import diffusion_loss, make_noise, stratified_timesteps, training_target
@@ -58,25 +60,49 @@ def denoising_loss(
     base: VideoDiffusionModel, latents: Tensor, text: Tensor, generator: torch.Generator, weight: Tensor | None = None
 ) -> Tensor:
     """Eq. 1 at random timesteps: latents (B, C, F, H, W), text (B, N, D), optional weight (B, 1, F, H, W)."""
-    noise = make_noise(tuple(latents.shape), generator, base.offset_noise)
+    noise = make_noise(tuple(latents.shape), generator, base.offset_noise).to(latents.device)
     timesteps = stratified_timesteps(len(latents), base.scheduler.config.num_train_timesteps, generator)
+    timesteps = timesteps.to(latents.device)
     noisy = base.scheduler.add_noise(latents, noise, timesteps)
-    prediction = base.unet(noisy, timesteps, text).sample
+    prediction = base.predict(noisy, timesteps, text)
     return diffusion_loss(prediction, training_target(base.scheduler, latents, noise, timesteps), weight)
 
 
 @contextmanager
-def training(unet: nn.Module, generator: torch.Generator) -> Iterator[None]:
-    """A block in which a frozen UNet trains adapters.
+def training(base: VideoDiffusionModel, generator: torch.Generator) -> Iterator[None]:
+    """A block in which a base model's frozen UNet trains adapters.
 
-    Its dropout is on, and torch's global randomness (layers' initialisation, dropout) follows from the generator's
-    seed; afterwards both are as they were.
+    Its dropout is on, its activations are recomputed where the base model asks for it, and torch's global randomness
+    (layers' initialisation, dropout) follows from the generator's seed; afterwards all is as it was.
     """
-    before = unet.training
-    with torch.random.fork_rng():
+    unet, before = base.unet, base.unet.training
+    recomputed = checkpointed(unet) if base.gradient_checkpointing else nullcontext()
+    with torch.random.fork_rng(devices=[base.device] if base.device.type == "cuda" else []), recomputed:
         torch.manual_seed(generator.initial_seed())
         unet.train()
         try:
             yield
         finally:
             unet.train(before)
+
+
+@contextmanager
+def checkpointed(unet: nn.Module) -> Iterator[None]:
+    """Within the block, every residual block and transformer keeps its input alone and is computed again backwards.
+
+    diffusers declares no gradient checkpointing for UNet3DConditionModel. Adapters' hooks sit inside what is computed
+    again, so they act both times.
+    """
+    from diffusers.models.resnet import ResnetBlock2D, TemporalConvLayer
+    from diffusers.models.transformers.transformer_2d import Transformer2DModel
+    from diffusers.models.transformers.transformer_temporal import TransformerTemporalModel
+
+    kinds = (ResnetBlock2D, TemporalConvLayer, Transformer2DModel, TransformerTemporalModel)
+    modules = [module for module in unet.modules() if isinstance(module, kinds)]
+    for module in modules:
+        module.forward = partial(checkpoint, module.forward, use_reentrant=False)
+    try:
+        yield
+    finally:
+        for module in modules:
+            del module.forward

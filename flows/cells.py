@@ -9,12 +9,12 @@ from pathlib import Path
 import torch
 from prefect import task
 
-from dreamvideo.dataset.clips import write_clip
+from dreamvideo.dataset.clips import stride, write_clip
 from dreamvideo.dataset.images import read_image
 from dreamvideo.files import seed_from
-from dreamvideo.sample import sample_latents
+from dreamvideo.sample import invert_latents, sample_latents
 from dreamvideo.weights import read_weights
-from flows.customize import adapter_schema, to_bytes
+from flows.customize import adapter_schema, load_motion, to_bytes
 from flows.plan import AdapterPlan, CellPlan
 from flows.progress import bar
 from flows.tracking import GENERATION_KEY, flatten
@@ -85,14 +85,24 @@ def generate_video(bench: Workbench, plan: CellPlan, adapters: dict[str, str], p
     images = bench.catalog.subject(plan.subject).images
     reference = images[int(torch.randint(len(images), (1,), generator=generator))]
     sampling = bench.params.sampling
+    inverted = _inverted_clip(bench, plan) if sampling.inversion_strength else None
     with (
         bench.method.composed(bench.base, identity, motion, read_image(reference, bench.base.frame_size)) as encode,
         torch.no_grad(),
         bar(f"{plan.subject} x {plan.motion}", sampling.steps) as line,
     ):
         text = encode([sampling.negative_prompt, plan.prompt])
-        latents = sample_latents(bench.base, text, sampling, generator, on_step=line.at)
+        frames = bench.params.data.num_frames
+        latents = sample_latents(bench.base, text, sampling, generator, frames, inverted, line.at)
         write_clip(path, to_bytes(bench.base.decode_latents(latents)[0]), bench.params.data.fps)
+
+
+def _inverted_clip(bench: Workbench, plan: CellPlan) -> torch.Tensor:
+    """The noise that leads to the start of the motion's first clip, without words or adapters."""
+    data, base = bench.params.data, bench.base
+    motion = load_motion(bench.catalog.motion(plan.motion), base.frame_size, data.num_frames, data.fps)
+    start = motion.clips[0][:: stride(motion.fps[0], data.fps)][: data.num_frames]
+    return invert_latents(base, base.encode_frames(start[None]), base.encode_text([""]), bench.params.sampling.steps)
 
 
 def load_adapter(bench: Workbench, plan: AdapterPlan, adapters: dict[str, str]) -> dict[str, torch.Tensor]:

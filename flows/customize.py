@@ -149,8 +149,9 @@ def _sample(
     bench: Workbench, text: torch.Tensor, generator: torch.Generator, num_frames: int | None = None
 ) -> torch.Tensor:
     """Sample one clip as bytes (F, 3, S, S)."""
-    latents = sample_latents(bench.base, text, bench.params.sampling, generator, num_frames)
-    return to_bytes(bench.base.decode_latents(latents)[0])
+    frames = num_frames or bench.params.data.num_frames
+    latents = sample_latents(bench.base, text, bench.params.sampling, generator, frames)
+    return to_bytes(bench.base.decode_latents(latents)[0]).cpu()
 
 
 def to_bytes(frames: torch.Tensor) -> torch.Tensor:

@@ -36,10 +36,15 @@ def count(module: nn.Module) -> int:
 def show(description: dict, console: Console) -> None:
     """Print a description for people."""
     method = description["method"]
-    table = Table("stage", "trainable parameters", title=f"{method['name']} on {description['base_model']['name']}")
+    table = Table(
+        "stage",
+        "trainable parameters",
+        "in 2^20, as the paper counts",
+        title=f"{method['name']} on {description['base_model']['name']}",
+    )
     for stage, number in method["trainable_parameters"].items():
-        table.add_row(stage, f"{number:,}")
+        table.add_row(stage, f"{number:,}", str(number // UNIT))
     console.print(f"profile [bold]{description['profile']}[/]")
     console.print(f"UNet: {description['base_model']['parameters']['unet']:,} parameters, frozen")
     console.print(table)
-    console.print("all settings: dreamvideo describe --json")
+    console.print(f"all settings: dreamvideo describe --profile {description['profile']} --json")

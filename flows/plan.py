@@ -12,6 +12,7 @@ from dreamvideo.files import content_key, weights_key
 from dreamvideo.methods import methods
 from dreamvideo.methods.contract import Method
 from dreamvideo.params import Params
+from dreamvideo.pretrained import base_model_key, local_folder
 from dreamvideo.weights import check_weights
 from evaluation.metrics import metric_names
 
@@ -55,12 +56,13 @@ class Keys:
 
     def __init__(self, params: Params, method: Method, catalog: Catalog) -> None:
         self.params, self.method = params, method
-        for folder in (params.base_model.weights, params.evaluation.weights):
-            check_weights(folder)
+        check_weights(local_folder(params.base_model.weights))
+        check_weights(params.evaluation.weights)
         self._base = {
-            "weights": weights_key(params.base_model.weights),
+            "weights": base_model_key(params.base_model),
             "base_model": params.base_model.name,
             "offset_noise": params.base_model.offset_noise,
+            "precision": params.compute.precision,
             "method": method.name,
             "revision": method.revision,
         }

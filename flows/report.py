@@ -10,6 +10,7 @@ from dreamvideo.dataset.catalog import Catalog, load_catalog
 from dreamvideo.errors import InputError
 from dreamvideo.files import weights_key
 from dreamvideo.params import Params
+from dreamvideo.pretrained import base_model_key
 from dreamvideo.weights import read_schema
 from evaluation.report.build import CellResult, ReportData, build_report
 from evaluation.suite import class_prompt
@@ -96,7 +97,7 @@ def run_facts(params: Params) -> dict:
     """What a report says of a run that MLflow would not know later: where it ran, and on which weights."""
     return {
         "notice": params.notice,
-        "base_model": f"{params.base_model.name}, weights {weights_key(params.base_model.weights)[:16]}",
+        "base_model": f"{params.base_model.name}, weights {base_model_key(params.base_model)[:16]}",
         "metric_encoders": f"{params.evaluation.encoders}, weights {weights_key(params.evaluation.weights)[:16]}",
         "software": software(),
         "machine": machine(),

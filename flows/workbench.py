@@ -54,14 +54,15 @@ class Workbench:
     @cached_property
     def base(self) -> VideoDiffusionModel:
         """The frozen base model."""
-        return load_base_model(self.params.base_model)
+        return load_base_model(self.params.base_model, self.params.compute)
 
     @cached_property
     def suite(self) -> Suite:
         """The metrics with their encoders."""
         from evaluation.encoders import encoders
 
-        return Suite(encoders[self.params.evaluation.encoders](self.params.evaluation.weights), self.catalog.subjects)
+        wanted, device = self.params.evaluation, self.params.compute.torch_device()
+        return Suite(encoders[wanted.encoders](wanted.weights, device), self.catalog.subjects)
 
     @property
     def provenance(self) -> dict[str, str]:

@@ -14,6 +14,7 @@ from torch import Tensor
 from dreamvideo.base_models import pocket_networks as networks
 from dreamvideo.base_models.contract import Architecture, VideoDiffusionModel
 from dreamvideo.methods.contract import MotionData, SubjectData
+from dreamvideo.params import BaseModelParams, ComputeParams
 
 
 class TinyModel(VideoDiffusionModel):
@@ -21,10 +22,10 @@ class TinyModel(VideoDiffusionModel):
     num_frames = 4
     latent_shape = (4, 8, 8)
     appearance_width = 6
-    offset_noise = 0.1
     key = "tiny"
 
-    def __init__(self) -> None:
+    def __init__(self, compute: ComputeParams | None = None) -> None:
+        super().__init__(BaseModelParams(name="tiny", weights="tiny", offset_noise=0.1), compute or ComputeParams())
         torch.manual_seed(0)
         self.unet = tiny_unet().eval().requires_grad_(False)
         for layer in self.unet.modules():
@@ -35,7 +36,7 @@ class TinyModel(VideoDiffusionModel):
         self.vae = torch.randn(4, 3)
 
     @classmethod
-    def architecture(cls) -> Architecture:
+    def architecture(cls, params: BaseModelParams | None = None) -> Architecture:
         return Architecture(tiny_unet(), 8, cls.appearance_width)
 
     def encode_text(self, prompts: list[str], placeholder: Tensor | None = None) -> Tensor:
@@ -83,8 +84,8 @@ def tiny_unet() -> UNet3DConditionModel:
 class QuietModel(TinyModel):
     """Without dropout, so that training and evaluation agree."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, compute: ComputeParams | None = None) -> None:
+        super().__init__(compute)
         for module in self.unet.modules():
             if isinstance(module, torch.nn.Dropout):
                 module.p = 0.0

@@ -5,7 +5,7 @@ from pkgutil import iter_modules
 
 from dreamvideo.base_models.contract import Architecture, VideoDiffusionModel, base_models
 from dreamvideo.errors import unknown_name
-from dreamvideo.params import BaseModelParams
+from dreamvideo.params import BaseModelParams, ComputeParams
 
 _NOT_MODELS = {"contract", "pocket_networks"}
 
@@ -15,18 +15,18 @@ def base_model_names() -> list[str]:
     return [module.name for module in iter_modules(__path__) if module.name not in _NOT_MODELS]
 
 
-def load_base_model(params: BaseModelParams) -> VideoDiffusionModel:
+def load_base_model(params: BaseModelParams, compute: ComputeParams | None = None) -> VideoDiffusionModel:
     """The base model that a profile names, with its weights.
 
     Raises:
         InputError: unknown name, or weights that are absent or do not fit.
     """
-    return _named(params.name)(params)
+    return _named(params.name)(params, compute or ComputeParams())
 
 
 def describe_base_model(params: BaseModelParams) -> Architecture:
     """The architecture of the base model that a profile names; no weights are needed."""
-    return _named(params.name).architecture()
+    return _named(params.name).architecture(params)
 
 
 def _named(name: str) -> type[VideoDiffusionModel]:

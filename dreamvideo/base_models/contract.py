@@ -10,8 +10,10 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor
 
+from dreamvideo.params import BaseModelParams, ComputeParams
 from dreamvideo.registry import Registry
 
 if TYPE_CHECKING:  # diffusers takes seconds to import, and planning needs none of it
@@ -38,11 +40,25 @@ class VideoDiffusionModel(ABC):
     appearance_width: int  # C'
     offset_noise: float
     key: str  # hash of the weights
+    device: torch.device
+    precision: torch.dtype  # of the UNet's frozen weights and matrix products; adapters and latents are float32
+    gradient_checkpointing: bool  # in training, trade a third more time for most of the memory
+
+    def __init__(self, params: BaseModelParams, compute: ComputeParams) -> None:
+        self.offset_noise = params.offset_noise
+        self.device = compute.torch_device()
+        self.precision = getattr(torch, compute.precision)
+        self.gradient_checkpointing = compute.gradient_checkpointing
 
     @classmethod
     @abstractmethod
-    def architecture(cls) -> Architecture:
+    def architecture(cls, params: BaseModelParams) -> Architecture:
         """The model without its weights."""
+
+    def predict(self, noisy: Tensor, timesteps: Tensor, text: Tensor) -> Tensor:
+        """The UNet's prediction (B, C, F, H, W), float32, of noisy latents (B, C, F, H, W) and text (B, N, D)."""
+        with torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32):
+            return self.unet(noisy, timesteps, text).sample.float()
 
     @abstractmethod
     def encode_text(self, prompts: list[str], placeholder: Tensor | None = None) -> Tensor:

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from dreamvideo.base_models import pocket_networks as networks
 from dreamvideo.base_models.contract import Architecture, VideoDiffusionModel, base_models
 from dreamvideo.dataset.pocket_world.tokenizer import PLACEHOLDER_ID, tokenize, unread_words
-from dreamvideo.files import weights_key
-from dreamvideo.params import BaseModelParams
+from dreamvideo.params import BaseModelParams, ComputeParams
+from dreamvideo.pretrained import base_model_key, local_folder
 from dreamvideo.weights import load_into, read_weights
 
 
@@ -32,25 +32,25 @@ class PocketModel(VideoDiffusionModel):
     latent_shape = (4, networks.LATENT_SIZE, networks.LATENT_SIZE)
     appearance_width = networks.TEXT_WIDTH
 
-    def __init__(self, params: BaseModelParams) -> None:
-        folder = params.weights
-        self.key = weights_key(folder)
-        self.offset_noise = params.offset_noise
-        self.unet = load_component(folder, "unet", networks.build_unet())
-        self.vae = load_component(folder, "vae", networks.build_vae())
-        self.text = load_component(folder, "text", networks.build_text_tower())
-        self.clip = load_component(folder, "clip", networks.build_clip())
+    def __init__(self, params: BaseModelParams, compute: ComputeParams) -> None:
+        super().__init__(params, compute)
+        folder = local_folder(params.weights)
+        self.key = base_model_key(params)
+        self.unet = load_component(folder, "unet", networks.build_unet()).to(self.device, self.precision)
+        self.vae = load_component(folder, "vae", networks.build_vae()).to(self.device)
+        self.text = load_component(folder, "text", networks.build_text_tower()).to(self.device)
+        self.clip = load_component(folder, "clip", networks.build_clip()).to(self.device)
         self.scheduler = networks.build_scheduler()
 
     @classmethod
-    def architecture(cls) -> Architecture:
+    def architecture(cls, params: BaseModelParams) -> Architecture:
         """The model without its weights."""
         with torch.device("meta"):
             return Architecture(networks.build_unet(), networks.TEXT_WIDTH, cls.appearance_width)
 
     def encode_text(self, prompts: list[str], placeholder: Tensor | None = None) -> Tensor:
         """Token embeddings (B, N, D)."""
-        ids = tokenize(prompts)
+        ids = tokenize(prompts).to(self.device)
         return self.text(ids, ids == PLACEHOLDER_ID, placeholder) if placeholder is not None else self.text(ids)
 
     def unread_words(self, prompt: str) -> list[str]:
@@ -59,17 +59,17 @@ class PocketModel(VideoDiffusionModel):
 
     def word_embedding(self, word: str) -> Tensor:
         """The embedding (D,) of the first word of ``word``."""
-        return self.text.token_embedding(tokenize([word])[0, 1]).clone()
+        return self.text.token_embedding(tokenize([word])[0, 1].to(self.device)).clone()
 
     @torch.no_grad()
     def encode_appearance(self, images: Tensor) -> Tensor:
         """Image embeddings (B, C')."""
-        return self.clip.encode_image(images)
+        return self.clip.encode_image(images.to(self.device))
 
     @torch.no_grad()
     def encode_frames(self, frames: Tensor) -> Tensor:
         """Latents (B, C, F, H, W)."""
-        latents = self.vae.encode(frames.flatten(0, 1)).latent_dist.mean
+        latents = self.vae.encode(frames.flatten(0, 1).to(self.device)).latent_dist.mean
         return latents.unflatten(0, frames.shape[:2]).transpose(1, 2)
 
     @torch.no_grad()

@@ -41,6 +41,8 @@ class Options(Section):
     motion_adapter: MotionStage
     appearance_strength: float
     unconditional_appearance_strength: float
+    identity_strength: float = 1.0  # of the adapters when composed; 0 leaves one out
+    motion_strength: float = 1.0
 
 
 @methods.register("dreamvideo")
@@ -48,7 +50,7 @@ class DreamVideo(Method):
     """Sec. 3.2 of the paper."""
 
     name = "dreamvideo"
-    revision = 1
+    revision = 2
     Options = Options
     options: Options
 
@@ -61,8 +63,9 @@ class DreamVideo(Method):
         return self.options.model_dump(include={"bottleneck", "placement", "motion_adapter"})
 
     def composition_recipe(self) -> dict:
-        """How strongly the appearance guides."""
-        return self.options.model_dump(include={"appearance_strength", "unconditional_appearance_strength"})
+        """How strongly the adapters act and the appearance guides."""
+        strengths = {"appearance_strength", "unconditional_appearance_strength", "identity_strength", "motion_strength"}
+        return self.options.model_dump(include=strengths)
 
     def trainable_parameters(self, base: Architecture) -> dict[str, int]:
         """One embedding, the identity adapter, the motion adapter."""
@@ -85,6 +88,7 @@ class DreamVideo(Method):
         if data.masks is not None:
             # (n, 1, 1, H, W): binary at latent resolution.
             weights = functional.interpolate(data.masks, latents.shape[-2:], mode="nearest-exact")[:, :, None]
+            weights = weights.to(base.device)
         identity = TextualIdentity.from_class_word(base, data.class_word)
 
         def loss_with(text: Tensor, batch: int) -> Tensor:
@@ -93,7 +97,7 @@ class DreamVideo(Method):
             return denoising_loss(base, latents[chosen], text.expand(batch, -1, -1), generator, weight)
 
         first, second = self.options.textual_inversion, self.options.identity_adapter
-        with training(base.unet, generator):
+        with training(base, generator):
             inversion = optimise(
                 identity.parameters(),
                 lambda: loss_with(identity.encode(base, [CAPTION]), first.batch_size),
@@ -102,7 +106,7 @@ class DreamVideo(Method):
                 lambda step, loss: on_stage("textual inversion", step, first.steps, loss),
             )
             text = identity.encode(base, [CAPTION]).detach()
-            adapter = identity_adapter(base.unet, self.options.bottleneck, self.options.placement)
+            adapter = identity_adapter(base.unet, self.options.bottleneck, self.options.placement).to(base.device)
             with adapter.inject(base.unet):
                 adaptation = optimise(
                     adapter.parameters(),
@@ -125,12 +129,16 @@ class DreamVideo(Method):
         empty = base.encode_text([""])[0]
         batch = stage.batch_size if len(data.clips) > 1 else 1
 
+        @cache  # a clip is encoded once, frame by frame, whatever windows are cut out of it
+        def latents_of(clip: int) -> Tensor:
+            return base.encode_frames(data.clips[clip][None])[0].transpose(0, 1)
+
         @cache
         def appearance_of(clip: int) -> Tensor:
             return base.encode_appearance(data.clips[clip])
 
         def draw(clip: int) -> tuple[Tensor, Tensor, Tensor]:
-            window = sample_window(data.clips[clip], data.fps[clip], data.num_frames, data.target_fps, generator)
+            window = sample_window(latents_of(clip), data.fps[clip], data.num_frames, data.target_fps, generator)
             seen = appearance_of(clip)
             appearance = seen[_below(len(seen), generator)]
             dropped_caption, dropped_appearance = torch.rand(2, generator=generator).tolist()
@@ -143,11 +151,12 @@ class DreamVideo(Method):
             chosen = torch.randperm(len(data.clips), generator=generator)[:batch].tolist()
             windows, texts, appearances = zip(*(draw(clip) for clip in chosen), strict=True)
             adapter.guide(torch.stack(appearances))
-            latents = base.encode_frames(torch.stack(windows))
+            latents = torch.stack(windows).transpose(1, 2)
             return denoising_loss(base, latents, torch.stack(texts), generator)
 
-        with training(base.unet, generator):
+        with training(base, generator):
             adapter = motion_adapter(base.unet, self.options.bottleneck, self.options.placement, base.appearance_width)
+            adapter.to(base.device)
             with adapter.inject(base.unet):
                 losses = optimise(
                     adapter.parameters(),
@@ -167,30 +176,32 @@ class DreamVideo(Method):
         reference: Tensor | None,
     ) -> Iterator[Encode]:
         """Both adapters injected at once; the unconditional branch is guided by a zero appearance."""
+        options = self.options
         encode: Encode = base.encode_text
         with ExitStack() as stack:
             if subject is not None:
-                identity = TextualIdentity(subject[_SUBJECT + "embedding"])
-                with torch.device("meta"):  # the weights come from what was trained
-                    adapter = identity_adapter(base.unet, self.options.bottleneck, self.options.placement)
-                adapter.load_state_dict(_with_prefix(subject, _IDENTITY), assign=True)
-                stack.enter_context(adapter.inject(base.unet))
+                identity = TextualIdentity(subject[_SUBJECT + "embedding"]).to(base.device)
                 encode = lambda prompts: identity.encode(base, prompts)  # noqa: E731
-            if motion is not None:
-                options, width = self.options, base.appearance_width
+            if subject is not None and options.identity_strength:
+                with torch.device("meta"):  # the weights come from what was trained
+                    adapter = identity_adapter(base.unet, options.bottleneck, options.placement)
+                adapter.load_state_dict(_with_prefix(subject, _IDENTITY), assign=True)
+                adapter.to(base.device).scaled(options.identity_strength)
+                stack.enter_context(adapter.inject(base.unet))
+            if motion is not None and options.motion_strength:
                 with torch.device("meta"):
-                    adapter = motion_adapter(base.unet, options.bottleneck, options.placement, width)
+                    adapter = motion_adapter(base.unet, options.bottleneck, options.placement, base.appearance_width)
                 adapter.load_state_dict(motion, assign=True)
-                adapter.guide(*self._guidance(base, reference))
+                adapter.to(base.device).scaled(options.motion_strength).guide(*self._guidance(base, reference))
                 stack.enter_context(adapter.inject(base.unet))
             yield encode
 
     def _guidance(self, base: VideoDiffusionModel, reference: Tensor | None) -> tuple[Tensor, Tensor]:
         """Appearance (2, C') and strength (2,) for the unconditional and the conditional branch of guidance."""
-        zeros = torch.zeros(1, base.appearance_width)
+        zeros = torch.zeros(1, base.appearance_width, device=base.device)
         appearance = zeros if reference is None else base.encode_appearance(reference[None])
         strengths = self.options.unconditional_appearance_strength, self.options.appearance_strength
-        return torch.cat((zeros, appearance)), torch.tensor(strengths)
+        return torch.cat((zeros, appearance)), torch.tensor(strengths, device=base.device)
 
 
 def _below(limit: int, generator: torch.Generator) -> int:

@@ -15,7 +15,7 @@ from dreamvideo.base_models import pocket_networks as networks
 from dreamvideo.base_models.pocket import PocketModel, load_component
 from dreamvideo.dataset.pocket_world.oracle import Oracle
 from dreamvideo.files import content_key
-from dreamvideo.params import BaseModelParams, PretrainingParams, PretrainingStage
+from dreamvideo.params import BaseModelParams, ComputeParams, PretrainingParams, PretrainingStage
 from dreamvideo.pretraining import denoiser, encoders, motion_words, quality
 from dreamvideo.pretraining.bank import Bank, build_bank
 from dreamvideo.pretraining.loop import Report, train
@@ -178,8 +178,9 @@ def train_clips(shop: Workshop, stage: PretrainingStage, report: Report) -> dict
     train(model, loss_of, stage, shop.checkpoint("clips_and_images"), report)
     for name, part in (("text", model.text), ("unet", model.unet)):
         shop.leave(shop.base, name, part, stage, {})
-    base = PocketModel(BaseModelParams(name="pocket", weights=shop.base, offset_noise=shop.offset_noise))
-    oracle = load_component(shop.metrics, "oracle", Oracle())
+    params = BaseModelParams(name="pocket", weights=shop.base, offset_noise=shop.offset_noise)
+    base = PocketModel(params, ComputeParams())
+    oracle = load_component(shop.metrics, "oracle", Oracle()).to(base.device)
     measured = video_quality(base, oracle, CAPTIONS, shop.params.seed + HELD_OUT_SEED)
     shop.leave(shop.base, "unet", model.unet, stage, measured)
     return measured

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
 from dreamvideo.base_models import load_base_model
 from dreamvideo.dataset.catalog import load_catalog, verify_files
@@ -38,7 +39,7 @@ def test_the_weights_load_and_are_small(clone, monkeypatch):
     monkeypatch.chdir(clone)
     params = load_params()
     load_base_model(params.base_model)
-    encoders[params.evaluation.encoders](params.evaluation.weights)
+    encoders[params.evaluation.encoders](params.evaluation.weights, torch.device("cpu"))
     files = list((clone / "models").rglob("*.safetensors"))
     assert sum(path.stat().st_size for path in files) <= MOST_BYTES
 

@@ -12,7 +12,7 @@ from torch import nn
 from dreamvideo.base_models.pocket_networks import build_scheduler
 from dreamvideo.diffusion import diffusion_loss, make_noise, stratified_timesteps, training_target
 from dreamvideo.params import SamplingParams
-from dreamvideo.sample import sample_latents
+from dreamvideo.sample import invert_latents, sample_latents
 from tests.tiny import QuietModel, TinyModel
 
 
@@ -227,3 +227,32 @@ def test_sampling_keeps_no_graph():
     base = TinyModel()
     text = base.encode_text(["", "a dog"]).requires_grad_()
     assert not sample_latents(base, text, sampling(1), seeded()).requires_grad
+
+
+@pytest.mark.parametrize("prediction", list(SCHEDULERS))
+def test_inverted_latents_lead_back_to_their_clip(prediction):
+    """Of a network that hardly sees its input, the inverse is exact but for the length of the steps."""
+    base = QuietModel()
+    base.scheduler = SCHEDULERS[prediction]()
+    with torch.no_grad():
+        base.unet.conv_out.weight.mul_(0.02)
+    clip, empty = 0.5 * torch.randn(1, 4, 4, 8, 8, generator=seeded(9)), base.encode_text([""])
+    noise = invert_latents(base, clip, empty, 200)
+    assert (noise - clip).abs().mean() > 0.05
+    whole = SamplingParams(steps=200, guidance_scale=1.0, negative_prompt="", inversion_strength=1.0)
+    found = sample_latents(base, empty.expand(2, -1, -1), whole, seeded(), inverted=noise)
+    torch.testing.assert_close(found, clip, rtol=0, atol=0.05)
+
+
+def test_the_share_of_inverted_noise_is_one_of_variance():
+    class Remembers(nn.Module):
+        def forward(self, latents, timestep, text):
+            self.first = latents[:1]
+            return SimpleNamespace(sample=torch.zeros_like(latents))
+
+    base, inverted = TinyModel(), torch.randn(1, 4, 4, 8, 8, generator=seeded(7))
+    base.unet = Remembers()
+    mixed = SamplingParams(steps=1, guidance_scale=1.0, negative_prompt="", inversion_strength=0.36)
+    sample_latents(base, base.encode_text(["", "a"]), mixed, seeded(3), inverted=inverted)
+    noise = make_noise((1, 4, 4, 8, 8), seeded(3), base.offset_noise)
+    torch.testing.assert_close(base.unet.first, 0.6 * inverted + 0.8 * noise)

@@ -4,11 +4,14 @@ from itertools import pairwise
 
 import pytest
 import torch
+from torch.autograd.graph import saved_tensors_hooks
 
+from dreamvideo.adapters import motion_adapter
 from dreamvideo.methods.contract import SubjectData
-from dreamvideo.train import denoising_loss, optimise
+from dreamvideo.params import ComputeParams
+from dreamvideo.train import denoising_loss, optimise, training
 from tests.method_trials import build, ignore, output, same, seeded, trained
-from tests.tiny import QuietModel, tiny_motion, tiny_subject
+from tests.tiny import QuietModel, TinyModel, tiny_motion, tiny_subject
 
 
 def fixed_loss(base, encode, latents, prompt: str) -> float:
@@ -169,3 +172,56 @@ def test_a_loss_that_is_not_finite_stops_training_with_the_step_and_the_remedy()
     losses = iter([1.0, 1.0, float("nan")])
     with pytest.raises(FloatingPointError, match="became nan at step 3; lower the learning rate"):
         optimise([parameter], lambda: next(losses) * parameter.sum(), 5, 0.1)
+
+
+def test_an_adapter_of_strength_0_is_off_to_the_last_bit():
+    base, (subject, motion) = QuietModel(), trained("dreamvideo")
+    plain, both_on = output(base, base.encode_text, "a dog jumping"), build()
+    for strengths in ({"identity_strength": 0.0}, {"motion_strength": 0.0}):
+        with build(**strengths).composed(base, subject.tensors, motion.tensors, None):
+            part_off = output(base, base.encode_text, "a dog jumping")
+        with both_on.composed(base, subject.tensors, motion.tensors, None):
+            assert not torch.equal(output(base, base.encode_text, "a dog jumping"), part_off)
+        assert not torch.equal(part_off, plain)
+    off = build(identity_strength=0.0, motion_strength=0.0)
+    with off.composed(base, subject.tensors, motion.tensors, None):
+        assert torch.equal(output(base, base.encode_text, "a dog jumping"), plain)
+
+
+def test_an_adapters_strength_scales_what_it_adds():
+    base, (_, motion) = QuietModel(), trained("dreamvideo")
+    outputs = {}
+    for strength in (0.0, 1e-3, 2e-3):
+        with build(motion_strength=strength).composed(base, None, motion.tensors, None):
+            outputs[strength] = output(base, base.encode_text, "a dog jumping").double()
+    one, two = outputs[1e-3] - outputs[0.0], outputs[2e-3] - outputs[0.0]
+    assert one.abs().max() > 0
+    torch.testing.assert_close(two, 2 * one, rtol=0.02, atol=0.02 * one.abs().max().item())
+
+
+def test_recomputed_activations_change_nothing_that_is_learnt():
+    """Dropout is on: what is computed again draws the same."""
+    plain, recomputing = TinyModel(), TinyModel(ComputeParams(device="cpu", gradient_checkpointing=True))
+    for kind, data in (("train_subject", tiny_subject()), ("train_motion", tiny_motion())):
+        one, two = (getattr(build(), kind)(base, data, seeded(), ignore) for base in (plain, recomputing))
+        assert one.losses == two.losses
+        for name, tensor in one.tensors.items():
+            torch.testing.assert_close(two.tensors[name], tensor)
+    assert all("forward" not in vars(module) for module in recomputing.unet.modules())
+
+
+def test_recomputed_activations_are_not_kept():
+    kept = {}
+    for checkpointing in (False, True):
+        base = TinyModel(ComputeParams(device="cpu", gradient_checkpointing=checkpointing))
+        adapter, held = motion_adapter(base.unet, 0.5, "parallel", base.appearance_width), 0
+
+        def pack(tensor):
+            nonlocal held
+            held += tensor.numel()
+            return tensor
+
+        with training(base, seeded()), adapter.inject(base.unet), saved_tensors_hooks(pack, lambda tensor: tensor):
+            denoising_loss(base, torch.randn(1, 4, 4, 8, 8), base.encode_text(["a dog"]), seeded())
+        kept[checkpointing] = held
+    assert kept[True] < 0.5 * kept[False]

@@ -270,7 +270,7 @@ def test_bookkeeping_changes_nothing(tmp_path, params, catalog, before):
 
 
 def test_absent_weights_are_refused_before_anything_is_planned(tmp_path, params, catalog):
-    with pytest.raises(InputError, match="no weights there"):
+    with pytest.raises(InputError, match="no such folder of weights"):
         plan(changed(params, "base_model", weights=tmp_path / "nowhere"), catalog)
 
 

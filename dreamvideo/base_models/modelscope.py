@@ -1,0 +1,150 @@
+"""ModelScopeT2V (Wang et al. 2023) in diffusers' layout: the base model of the paper.
+
+Weights are a folder with ``unet``, ``vae``, ``text_encoder``, ``tokenizer`` and ``scheduler``; the image encoder of
+appearance guidance, OpenCLIP ViT-H/14, is a folder of its own with ``open_clip_config.json`` and
+``open_clip_model.safetensors``.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from diffusers import AutoencoderKL, DDIMScheduler, UNet3DConditionModel
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import CLIPTextModel, CLIPTokenizer
+
+from dreamvideo.base_models.contract import Architecture, VideoDiffusionModel, base_models
+from dreamvideo.errors import InputError
+from dreamvideo.params import BaseModelParams, ComputeParams
+from dreamvideo.pretrained import (
+    base_model_key,
+    load_open_clip,
+    load_pretrained,
+    local_folder,
+    read_open_clip_config,
+)
+
+# The published configuration, for counting parameters where there are no weights.
+PUBLISHED = {
+    "sample_size": 32,
+    "block_out_channels": (320, 640, 1280, 1280),
+    "layers_per_block": 2,
+    "cross_attention_dim": 1024,
+    "attention_head_dim": 64,
+}
+APPEARANCE_WIDTH = 1024  # of OpenCLIP ViT-H/14
+FRAMES_AT_ONCE = 8  # through the VAE and the image encoder: more gains no speed and costs memory
+
+
+@base_models.register("modelscope")
+class ModelScope(VideoDiffusionModel):
+    """UNet3DConditionModel, AutoencoderKL and the text tower of OpenCLIP ViT-H/14, up to its penultimate layer."""
+
+    num_frames = 32  # Sec. 4.1
+
+    def __init__(self, params: BaseModelParams, compute: ComputeParams) -> None:
+        super().__init__(params, compute)
+        folder = local_folder(params.weights)
+        if params.appearance is None:
+            raise InputError(
+                "params.yaml: base_model.appearance is missing; give the folder of OpenCLIP ViT-H/14, "
+                "which turns images into appearance guidance"
+            )
+        appearance = local_folder(params.appearance)
+        self.key = base_model_key(params)
+        self.unet = load_pretrained(UNet3DConditionModel, folder / "unet").to(self.device, self.precision)
+        self.vae = load_pretrained(AutoencoderKL, folder / "vae").to(self.device)
+        self.text = load_pretrained(CLIPTextModel, folder / "text_encoder").to(self.device)
+        clip, preprocess = load_open_clip(appearance)
+        self.visual = clip.visual.to(self.device)
+        self.image_mean, self.image_std = (
+            torch.tensor(preprocess[name], device=self.device)[:, None, None] for name in ("mean", "std")
+        )
+        self.tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
+        self.scheduler = DDIMScheduler.from_pretrained(folder / "scheduler", local_files_only=True, clip_sample=False)
+        factor = 2 ** (len(self.vae.config.block_out_channels) - 1)
+        side = self.unet.config.sample_size
+        self.frame_size = side * factor
+        self.latent_shape = (self.unet.config.in_channels, side, side)
+        self.appearance_width = self.visual.output_dim
+
+    @classmethod
+    def architecture(cls, params: BaseModelParams) -> Architecture:
+        """The UNet of the folder's configuration; where there is no folder, the published one."""
+        path = params.weights / "unet" / "config.json"
+        with torch.device("meta"):
+            if not path.is_file():
+                unet = UNet3DConditionModel(**PUBLISHED)
+            else:
+                unet = UNet3DConditionModel.from_config(json.loads(path.read_text()))
+        width = APPEARANCE_WIDTH
+        if params.appearance and (params.appearance / "open_clip_config.json").is_file():
+            width = read_open_clip_config(params.appearance)["model_cfg"]["embed_dim"]
+        return Architecture(unet, unet.config.cross_attention_dim, width)
+
+    def encode_text(self, prompts: list[str], placeholder: Tensor | None = None) -> Tensor:
+        """Token embeddings (B, 77, D)."""
+        padded = self.tokenizer(prompts, padding="max_length", truncation=True, return_tensors="pt")
+        ids = padded.input_ids.to(self.device)
+        with torch.set_grad_enabled(placeholder is not None and torch.is_grad_enabled()):
+            if placeholder is None:
+                return self.text(ids).last_hidden_state
+            with _replaced(self.text.get_input_embeddings(), self._placeholder_id(), placeholder):
+                return self.text(ids).last_hidden_state
+
+    def unread_words(self, prompt: str) -> list[str]:
+        """Words beyond the 77 tokens; every word within is read."""
+        words, limit = prompt.split(), self.tokenizer.model_max_length
+        for count in range(len(words), 0, -1):
+            if len(self.tokenizer(" ".join(words[:count]), verbose=False).input_ids) <= limit:
+                return words[count:]
+        return words
+
+    def word_embedding(self, word: str) -> Tensor:
+        """The mean embedding (D,) of the word's tokens: "stuffed animal" has two."""
+        ids = self.tokenizer(word, add_special_tokens=False, return_tensors="pt").input_ids[0].to(self.device)
+        return self.text.get_input_embeddings()(ids).mean(0).detach()
+
+    @torch.no_grad()
+    def encode_appearance(self, images: Tensor) -> Tensor:
+        """Image embeddings (B, C') as ``encode_image`` gives them, not normalised."""
+        embeddings = []
+        for chunk in images.to(self.device).split(FRAMES_AT_ONCE):
+            sized = functional.interpolate(chunk, self.visual.image_size, mode="bicubic", antialias=True)
+            pixels = (sized.clamp(-1, 1) + 1) / 2
+            embeddings.append(self.visual((pixels - self.image_mean) / self.image_std))
+        return torch.cat(embeddings)
+
+    @torch.no_grad()
+    def encode_frames(self, frames: Tensor) -> Tensor:
+        """Latents (B, C, F, H, W): the mean of the VAE's posterior, scaled."""
+        chunks = frames.flatten(0, 1).split(FRAMES_AT_ONCE)
+        latents = torch.cat([self.vae.encode(chunk.to(self.device)).latent_dist.mean for chunk in chunks])
+        return (latents * self.vae.config.scaling_factor).unflatten(0, frames.shape[:2]).transpose(1, 2)
+
+    @torch.no_grad()
+    def decode_latents(self, latents: Tensor) -> Tensor:
+        """Clips (B, F, 3, S, S)."""
+        batch, _, frames = latents.shape[:3]
+        chunks = (latents / self.vae.config.scaling_factor).transpose(1, 2).flatten(0, 1).split(FRAMES_AT_ONCE)
+        decoded = torch.cat([self.vae.decode(chunk).sample for chunk in chunks])
+        return decoded.clamp(-1, 1).unflatten(0, (batch, frames))
+
+    def _placeholder_id(self) -> int:
+        return self.tokenizer("*", add_special_tokens=False).input_ids[0]
+
+
+@contextmanager
+def _replaced(table: nn.Embedding, token: int, embedding: Tensor) -> Iterator[None]:
+    """Within the block, ``embedding`` (D,) stands for a token in what the table gives."""
+
+    def replace(_module: nn.Module, args: tuple, output: Tensor) -> Tensor:
+        return torch.where((args[0] == token)[..., None], embedding.to(output), output)
+
+    handle = table.register_forward_hook(replace)
+    try:
+        yield
+    finally:
+        handle.remove()

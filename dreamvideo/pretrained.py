@@ -1,0 +1,120 @@
+"""Published weights in the layout of diffusers and open_clip, from a local folder or a pinned revision of the hub."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from dreamvideo.errors import InputError
+from dreamvideo.files import weights_key
+from dreamvideo.params import BaseModelParams
+
+_HUB = re.compile(r"hub:(?P<repository>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w.-]+))?")
+_PLAIN = ("*.safetensors", "*.json", "*.txt", "*.model")  # never a pickle
+_VARIANTS = ("*.fp16.*", "*.non_ema.*")
+
+
+def local_folder(location: Path) -> Path:
+    """The folder of weights, fetched from the hub first where ``location`` is ``hub:OWNER/NAME@COMMIT``.
+
+    Raises:
+        InputError: the folder is absent, the commit is not pinned, or the hub cannot be reached.
+    """
+    match = _HUB.fullmatch(str(location))
+    if match is None:
+        if not location.is_dir():
+            raise InputError(
+                f"{location}: no such folder of weights; run `dreamvideo data pull`, or give another folder"
+            )
+        return location
+    repository, revision = match["repository"], match["revision"]
+    if not re.fullmatch("[0-9a-f]{40}", revision or ""):
+        raise InputError(
+            f"{location}: the revision is {revision!r}, must be a commit of 40 digits, so that the weights never "
+            f"change unnoticed; write hub:{repository}@COMMIT"
+        )
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(repository, revision=revision, allow_patterns=_PLAIN, ignore_patterns=_VARIANTS))
+    except (OSError, ValueError) as error:  # the hub's own errors are of these kinds
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(
+            f"{location} cannot be fetched ({type(error).__name__}: {reason}); "
+            "download it where there is a network, and give the folder instead"
+        ) from error
+
+
+def base_model_key(params: BaseModelParams) -> str:
+    """Hash of all weights that a base model consists of; none is loaded.
+
+    Raises:
+        InputError: a folder of weights is absent.
+    """
+    locations = [params.weights, *([params.appearance] if params.appearance else [])]
+    return weights_key(*map(local_folder, locations))
+
+
+def load_pretrained(architecture: Any, folder: Path) -> Any:
+    """A model of diffusers or transformers from its folder: every tensor there, none left over, none unpickled.
+
+    Args:
+        architecture: the class, with ``from_pretrained``.
+        folder: holds config.json and safetensors.
+
+    Returns:
+        The model, frozen, in evaluation mode.
+
+    Raises:
+        InputError: the folder is absent, a file is truncated, or a tensor is missing, left over or of another shape.
+    """
+    remedy = "give a folder with whole safetensors of this model"
+    if not (folder / "config.json").is_file():
+        raise InputError(f"{folder}: no config.json there; {remedy}")
+    try:
+        model, info = architecture.from_pretrained(
+            folder, use_safetensors=True, local_files_only=True, output_loading_info=True, low_cpu_mem_usage=False
+        )
+    except Exception as error:  # safetensors, JSON and shapes each raise their own
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"{folder} cannot be loaded as {architecture.__name__} ({reason}); {remedy}") from error
+    for problem in ("missing_keys", "unexpected_keys", "mismatched_keys"):
+        if info.get(problem):
+            first = sorted(map(str, info[problem]))[0]
+            raise InputError(
+                f"{folder}: {problem.replace('_', ' ')} for {architecture.__name__}, such as {first}; {remedy}"
+            )
+    return model.eval().requires_grad_(False)
+
+
+def read_open_clip_config(folder: Path) -> dict:
+    """The content of a folder's open_clip_config.json.
+
+    Raises:
+        InputError: it is absent or no JSON.
+    """
+    path = folder / "open_clip_config.json"
+    try:
+        return json.loads(path.read_text())
+    except (OSError, json.JSONDecodeError) as error:
+        raise InputError(f"{path} cannot be read ({error}); give a folder in open_clip's layout") from error
+
+
+def load_open_clip(folder: Path) -> tuple[Any, dict]:
+    """An OpenCLIP model from its folder, frozen, and how its pixels are normalised: "mean" and "std", three each.
+
+    Raises:
+        InputError: a file is absent or truncated, or does not fit the configuration.
+    """
+    import open_clip
+
+    statistics = {"mean": open_clip.OPENAI_DATASET_MEAN, "std": open_clip.OPENAI_DATASET_STD}
+    preprocess = statistics | read_open_clip_config(folder).get("preprocess_cfg", {})
+    if not (folder / "open_clip_model.safetensors").is_file():
+        raise InputError(f"{folder}: no open_clip_model.safetensors there; give a folder in open_clip's layout")
+    try:
+        model = open_clip.create_model(f"local-dir:{folder}")
+    except Exception as error:  # safetensors, JSON and shapes each raise their own
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"{folder} cannot be loaded by open_clip ({reason}); give whole weights") from error
+    return model.eval().requires_grad_(False), preprocess

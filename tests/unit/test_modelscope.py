@@ -1,0 +1,168 @@
+"""The paper's base model, through the door that loads the published weights, at a tiny size."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from dreamvideo.base_models import describe_base_model, load_base_model
+from dreamvideo.errors import InputError
+from dreamvideo.params import BaseModelParams, ComputeParams
+from dreamvideo.pretrained import local_folder
+from tests.tiny_modelscope import WIDTH, write_tiny_modelscope
+
+CPU = ComputeParams(device="cpu")
+
+
+@pytest.fixture(scope="module")
+def params(tmp_path_factory):
+    return write_tiny_modelscope(tmp_path_factory.mktemp("modelscope"))
+
+
+@pytest.fixture(scope="module")
+def base(params):
+    return load_base_model(params, CPU)
+
+
+@pytest.fixture
+def copied(params, tmp_path):
+    """The same base in a folder of the test's own, to be damaged."""
+    shutil.copytree(params.weights.parent, tmp_path, dirs_exist_ok=True)
+    return params.model_copy(update={"weights": tmp_path / "base", "appearance": tmp_path / "appearance"})
+
+
+def test_the_folder_decides_all_sizes(base, params):
+    assert (base.frame_size, base.latent_shape, base.appearance_width) == (16, (4, 8, 8), WIDTH)
+    architecture = describe_base_model(params)
+    assert all(parameter.is_meta for parameter in architecture.unet.parameters())
+    assert (architecture.text_width, architecture.appearance_width) == (WIDTH, WIDTH)
+    assert architecture.unet.state_dict().keys() == base.unet.state_dict().keys()
+    assert not any(p.requires_grad for part in (base.unet, base.vae, base.text, base.visual) for p in part.parameters())
+
+
+def test_frames_become_scaled_latents_and_come_back_whatever_their_number(base):
+    frames = torch.rand(2, 5, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    latents = base.encode_frames(frames)
+    assert latents.shape == (2, 4, 5, 8, 8)
+    alone = base.vae.encode(frames[1, 3][None]).latent_dist.mean * 0.18215
+    torch.testing.assert_close(latents[1, :, 3], alone[0], rtol=1e-4, atol=1e-5)
+    decoded = base.decode_latents(latents)
+    assert decoded.shape == frames.shape and decoded.abs().max() <= 1
+    torch.testing.assert_close(decoded[0, 4], base.vae.decode(latents[0, :, 4][None] / 0.18215).sample[0].clamp(-1, 1))
+
+
+def test_text_is_padded_and_the_placeholder_takes_the_learnt_embedding(base):
+    embedding = base.word_embedding("q").requires_grad_(True)
+    learnt = base.encode_text(["a * is here", "a cat"], placeholder=embedding)
+    assert learnt.shape == (2, 77, WIDTH)
+    assert torch.equal(learnt, base.encode_text(["a q is here", "a cat"]))
+    learnt[0].sum().backward()
+    assert embedding.grad.abs().sum() > 0
+    assert not base.encode_text(["a *"]).requires_grad
+
+
+def test_a_class_word_of_several_tokens_starts_from_their_mean(base):
+    letters = [
+        base.text.get_input_embeddings().weight[base.tokenizer.convert_tokens_to_ids(t)] for t in ("d", "o", "g</w>")
+    ]
+    torch.testing.assert_close(base.word_embedding("dog"), torch.stack(letters).mean(0))
+
+
+def test_words_beyond_the_77_tokens_are_told(base):
+    assert base.unread_words("a dog on the beach") == []
+    assert base.unread_words("abcdefghij " * 7 + "abcde gh") == ["gh"]
+
+
+def test_appearance_does_not_depend_on_the_size_of_an_even_image(base):
+    small, large = torch.full((1, 3, 16, 16), 0.3), torch.full((1, 3, 40, 40), 0.3)
+    assert base.encode_appearance(small).shape == (1, WIDTH)
+    torch.testing.assert_close(base.encode_appearance(small), base.encode_appearance(large))
+    assert not torch.allclose(base.encode_appearance(small), base.encode_appearance(-small))
+
+
+def test_bfloat16_is_the_same_network_with_less_precision(base, params):
+    half = load_base_model(params, ComputeParams(device="cpu", precision="bfloat16"))
+    assert {p.dtype for p in half.unet.parameters()} == {torch.bfloat16}
+    latents, text = torch.randn(2, 4, 3, 8, 8), base.encode_text(["", "a dog"])
+    with torch.no_grad():
+        exact, found = (model.predict(latents, torch.tensor(500), text) for model in (base, half))
+    assert found.dtype == torch.float32
+    error = ((found - exact).norm() / exact.norm()).item()
+    assert 0 < error < 0.03
+
+
+@pytest.mark.parametrize("part", ["unet", "vae", "text_encoder"])
+def test_an_absent_part_is_refused(copied, part):
+    shutil.rmtree(copied.weights / part)
+    with pytest.raises(InputError, match=rf"{part}: no config.json there; give a folder"):
+        load_base_model(copied, CPU)
+
+
+def test_truncated_weights_are_refused(copied):
+    path = copied.weights / "unet" / "diffusion_pytorch_model.safetensors"
+    path.write_bytes(path.read_bytes()[:5000])
+    with pytest.raises(InputError, match=r"unet cannot be loaded as UNet3DConditionModel .*; give a folder"):
+        load_base_model(copied, CPU)
+
+
+def test_weights_of_another_shape_are_refused(copied):
+    path = copied.weights / "unet" / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"cross_attention_dim": 32}))
+    with pytest.raises(InputError, match=r"unet.*; give a folder"):
+        load_base_model(copied, CPU)
+
+
+def test_weights_that_lack_a_tensor_are_refused(copied):
+    path = copied.weights / "unet" / "diffusion_pytorch_model.safetensors"
+    tensors = load_file(path)
+    del tensors["conv_in.bias"]
+    save_file(tensors, path, metadata={"format": "pt"})
+    with pytest.raises(InputError, match=r"unet: missing keys for UNet3DConditionModel, such as conv_in.bias; give"):
+        load_base_model(copied, CPU)
+
+
+def test_a_pickle_is_not_loaded(copied):
+    path = copied.weights / "vae" / "diffusion_pytorch_model.safetensors"
+    path.rename(path.with_suffix(".bin"))
+    with pytest.raises(InputError, match=r"vae cannot be loaded as AutoencoderKL"):
+        load_base_model(copied, CPU)
+
+
+def test_an_image_encoder_must_be_named_and_whole(copied):
+    with pytest.raises(InputError, match=r"base_model.appearance is missing; give the folder of OpenCLIP ViT-H/14"):
+        load_base_model(copied.model_copy(update={"appearance": None}), CPU)
+    path = copied.appearance / "open_clip_model.safetensors"
+    path.write_bytes(path.read_bytes()[:2000])
+    with pytest.raises(InputError, match=r"appearance cannot be loaded by open_clip"):
+        load_base_model(copied, CPU)
+    path.unlink()
+    with pytest.raises(InputError, match=r"no (open_clip_model.safetensors|weights) there"):
+        load_base_model(copied, CPU)
+
+
+def test_other_weights_or_another_image_encoder_have_another_key(base, copied):
+    assert load_base_model(copied, CPU).key == base.key
+    path = copied.appearance / "open_clip_model.safetensors"
+    save_file({name: value + 1 for name, value in load_file(path).items()}, path)
+    assert load_base_model(copied, CPU).key != base.key
+
+
+def test_the_published_architecture_is_counted_without_weights(tmp_path):
+    architecture = describe_base_model(BaseModelParams(name="modelscope", weights=tmp_path / "none", offset_noise=0.1))
+    assert sum(p.numel() for p in architecture.unet.parameters()) == 1_411_233_860
+    assert (architecture.text_width, architecture.appearance_width) == (1024, 1024)
+
+
+@pytest.mark.parametrize("revision", ["", "@main", "@v1.0"])
+def test_a_hub_id_must_be_pinned_to_a_commit(revision):
+    with pytest.raises(InputError, match=r"must be a commit of 40 digits.*write hub:owner/name@COMMIT"):
+        local_folder(Path(f"hub:owner/name{revision}"))
+
+
+def test_a_hub_that_cannot_be_reached_is_one_sentence(monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(InputError, match=r"cannot be fetched .*give the folder instead"):
+        local_folder(Path(f"hub:owner/name@{'0' * 40}"))
