@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import os
+import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +23,27 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing_folder(root: Path) -> Iterator[Path]:
+    """Yield a temporary folder beside ``root`` that takes its place only if the block succeeds."""
+    root = root.resolve()
+    temporary, old = (root.with_name(f".{root.name}.{os.getpid()}.{word}") for word in ("new", "old"))
+    temporary.mkdir(parents=True)
+    try:
+        yield temporary
+        if root.exists():
+            root.rename(old)
+        try:
+            temporary.rename(root)
+        except OSError:
+            if old.exists():
+                old.rename(root)
+            raise
+        shutil.rmtree(old, ignore_errors=True)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def sha256_file(path: Path) -> str:

@@ -20,6 +20,7 @@ from dreamvideo.files import content_key, sha256_file
 from dreamvideo.params import TrackingParams
 
 KIND, KEY, ARTIFACT, SHA256 = "dreamvideo.kind", "dreamvideo.key", "dreamvideo.artifact", "dreamvideo.sha256"
+MOST_METRICS = 1000  # of one request; a training's curve has more
 GENERATION_KEY = "dreamvideo.generation_key"  # of a cell: what decides its video, but not its scores
 
 
@@ -109,7 +110,9 @@ class Tracking:
         ]
         params = [Param(name, str(value)[:6000]) for name, value in record.params.items()]
         tags = [RunTag(name, value) for name, value in record.tags.items()]
-        self.client.log_batch(record.run_id, metrics=metrics, params=params, tags=tags)
+        for chunk in _chunks(metrics, MOST_METRICS):
+            self.client.log_batch(record.run_id, metrics=chunk)
+        self.client.log_batch(record.run_id, params=params, tags=tags)
 
     def keep(self, record: Record, path: Path) -> None:
         """Store the artifact that makes a run reusable, and its hash."""
@@ -164,6 +167,11 @@ def flatten(values: Mapping, prefix: str = "") -> dict[str, object]:
     for name, value in values.items():
         flat |= flatten(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
     return flat
+
+
+def _chunks(values: list, size: int) -> Iterator[list]:
+    """Consecutive parts of a list."""
+    return (values[start : start + size] for start in range(0, len(values), size))
 
 
 @contextmanager

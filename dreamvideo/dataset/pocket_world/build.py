@@ -3,9 +3,7 @@
 Shapes: N frames, S pixels a side.
 """
 
-import os
 import random
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -32,7 +30,7 @@ from dreamvideo.dataset.pocket_world.sampling import (
 )
 from dreamvideo.dataset.pocket_world.vocabulary import CLASSES, MOTIONS, PETS, SCENES
 from dreamvideo.errors import InputError
-from dreamvideo.files import seed_from, sha256_file
+from dreamvideo.files import replacing_folder, seed_from, sha256_file
 
 SOURCE = "dreamvideo.dataset.pocket_world"
 LICENCE = "CC0-1.0"
@@ -63,7 +61,7 @@ def build_dataset(
     root = Path(root)
     _refuse_foreign_files(root)
     catalog: dict = {"subjects": {}, "motions": {}, "prompts": [vars(prompt).copy() for prompt in prompts()]}
-    with _replacing_folder(root) as folder, _one_thread():
+    with replacing_folder(root) as folder, _one_thread():
         for done, name in enumerate((*subjects, *motions), start=1):
             if done <= len(subjects):
                 catalog["subjects"][name] = _write_subject(folder, name, subjects[name])
@@ -187,27 +185,6 @@ def _one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
-
-
-@contextmanager
-def _replacing_folder(root: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside ``root`` that takes its place only if the block succeeds."""
-    root = root.resolve()
-    temporary, old = (root.with_name(f".{root.name}.{os.getpid()}.{word}") for word in ("new", "old"))
-    temporary.mkdir(parents=True)
-    try:
-        yield temporary
-        if root.exists():
-            root.rename(old)
-        try:
-            temporary.rename(root)
-        except OSError:
-            if old.exists():
-                old.rename(root)
-            raise
-        shutil.rmtree(old, ignore_errors=True)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _refuse_foreign_files(root: Path) -> None:
