@@ -21,7 +21,7 @@ from rich.table import Table
 from dreamvideo.base_models import describe_base_model
 from dreamvideo.params import load_params
 from flows.benchmark import Request, plan_request
-from flows.cells import generate_video, run_cell_task
+from flows.cells import generate_video, load_adapters, run_cell_task
 from flows.customize import train_adapter
 from flows.provenance import machine
 from flows.workbench import Workbench, workbench
@@ -107,7 +107,7 @@ def _bare(bench: Workbench, cell, adapters: dict[str, str]) -> float:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "video.mp4"
         started = time.perf_counter()
-        generate_video(bench, cell, adapters, path)
+        generate_video(bench, cell, *load_adapters(bench, cell, adapters), path)
         seconds = time.perf_counter() - started
         bench.suite.score_video(
             path, bench.catalog.subject(cell.subject), bench.catalog.motion(cell.motion), cell.prompt

@@ -4,9 +4,13 @@ Their UNet is ModelScopeT2V in its original layout (``input_blocks``, ``middle_b
 UNet3DConditionModel is the same network under other names.
 """
 
+import pickle
 from collections.abc import Mapping
+from pathlib import Path
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
+from torch.serialization import safe_globals
 
 from dreamvideo.errors import InputError
 
@@ -20,6 +24,28 @@ _RESIDUAL = {
 }
 _SUBLAYERS = {"attn_adapter": "attn1", "cross_attn_adapter": "attn2", "ff_adapter": "ff"}
 _LINEARS = {"down_linear": "down", "up_linear": "up", "condition_linear": "condition"}
+
+
+def read_checkpoint(path: Path) -> Mapping:
+    """The content of one of their ``.pth`` files, as far as it is plain tensors: nothing else is unpickled.
+
+    Raises:
+        InputError: the file is absent or truncated, or holds more than tensors.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; give a checkpoint of the authors")
+    try:
+        with safe_globals([nn.ParameterDict]):  # their textual identity is one; it holds tensors by name
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise InputError(
+            f"{path} holds more than plain tensors, or is none of torch's files; fetch it anew, or export its state_dict"
+        ) from error
+    except (RuntimeError, EOFError, ValueError, KeyError) as error:
+        raise InputError(f"{path} is truncated or damaged; fetch it anew") from error
+    if not isinstance(content, Mapping):
+        raise InputError(f"{path} holds a {type(content).__name__}, must hold tensors by name; give another file")
+    return content
 
 
 def convert_unet(state_dict: Mapping, config: Mapping) -> dict[str, Tensor]:
@@ -70,7 +96,8 @@ def convert_textual_identity(content: Mapping) -> dict[str, Tensor]:
     Raises:
         InputError: the file holds something else, or several token embeddings.
     """
-    embedding = content.get("string_to_param", {}).get("*")
+    named = content.get("string_to_param", {})
+    embedding = named.get("*")
     if embedding is None or embedding.numel() != embedding.shape[-1]:
         raise InputError("this is no textual identity: it has no single embedding for '*'; give another file")
     return {"embedding": embedding.detach().flatten()}
@@ -86,6 +113,8 @@ def _convert_adapter(state_dict: Mapping, kind: str, belongs) -> dict[str, Tenso
         if not belongs(places[place]):
             raise InputError(f"this is no {kind} adapter, since it holds {name!r}; import it as the other kind")
         *block, sublayer, linear, parameter = rest
+        if sublayer not in _SUBLAYERS or linear not in _LINEARS:
+            raise InputError(f"this is no {kind} adapter of DreamVideo, since it holds {name!r}; give another file")
         where = "/".join((*places[place].split("."), *block, _SUBLAYERS[sublayer]))
         converted[f"bottlenecks.{where}.{_LINEARS[linear]}.{parameter}"] = tensor
     return converted

@@ -86,6 +86,17 @@ def load_into(module: nn.Module, tensors: dict[str, Tensor], path: Path) -> None
     Raises:
         InputError: a tensor is missing, left over or of another shape.
     """
+    check_fit(module, tensors, path)
+    own = module.state_dict()
+    module.load_state_dict({name: tensor.to(own[name].dtype) for name, tensor in tensors.items()})
+
+
+def check_fit(module: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
+    """Make sure that tensors have the names and shapes of a module, which may be on the meta device.
+
+    Raises:
+        InputError: a tensor is missing, left over or of another shape.
+    """
     own = module.state_dict()
     wrong = sorted(own.keys() ^ tensors.keys()) or sorted(n for n in own if own[n].shape != tensors[n].shape)
     if wrong:
@@ -93,7 +104,6 @@ def load_into(module: nn.Module, tensors: dict[str, Tensor], path: Path) -> None
             f"{path}: weight {wrong[0]!r} does not fit {type(module).__name__} "
             f"({len(wrong)} such); use weights made for this configuration"
         )
-    module.load_state_dict({name: tensor.to(own[name].dtype) for name, tensor in tensors.items()})
 
 
 def half(module: nn.Module) -> dict[str, Tensor]:

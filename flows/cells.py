@@ -22,6 +22,8 @@ from flows.workbench import Workbench, workbench
 
 KIND = "cell"
 
+Tensors = dict[str, torch.Tensor]
+
 
 @task(name="run-cell", task_run_name="{plan.subject} x {plan.motion}")
 def run_cell_task(
@@ -68,7 +70,7 @@ def run_cell(bench: Workbench, plan: CellPlan, adapters: dict[str, str], parent:
             record.params["video_of"] = made
             shutil.copyfile(bench.tracking.fetch(made), path)
         else:
-            generate_video(bench, plan, adapters, path)
+            generate_video(bench, plan, *load_adapters(bench, plan, adapters), path)
             record.metrics["seconds.generate"] = time.monotonic() - started
         generated = time.monotonic()
         record.metrics |= bench.suite.score_video(path, subject, motion, plan.prompt)
@@ -77,10 +79,8 @@ def run_cell(bench: Workbench, plan: CellPlan, adapters: dict[str, str], parent:
     return record.run_id
 
 
-def generate_video(bench: Workbench, plan: CellPlan, adapters: dict[str, str], path: Path) -> None:
-    """Generate the video of a combination and save it."""
-    identity = load_adapter(bench, AdapterPlan("identity", plan.subject, plan.subject_key), adapters)
-    motion = load_adapter(bench, AdapterPlan("motion", plan.motion, plan.motion_key), adapters)
+def generate_video(bench: Workbench, plan: CellPlan, identity: Tensors, motion: Tensors, path: Path) -> None:
+    """Generate the video of a combination from the adapters' weights, and save it."""
     generator = torch.Generator().manual_seed(seed_from(plan.generation_key, "noise"))
     images = bench.catalog.subject(plan.subject).images
     reference = images[int(torch.randint(len(images), (1,), generator=generator))]
@@ -105,13 +105,20 @@ def _inverted_clip(bench: Workbench, plan: CellPlan) -> torch.Tensor:
     return invert_latents(base, base.encode_frames(start[None]), base.encode_text([""]), bench.params.sampling.steps)
 
 
-def load_adapter(bench: Workbench, plan: AdapterPlan, adapters: dict[str, str]) -> dict[str, torch.Tensor]:
+def load_adapters(bench: Workbench, plan: CellPlan, adapters: dict[str, str]) -> tuple[Tensors, Tensors]:
+    """The weights of a combination's trained adapters, given the ids of their runs by key."""
+    return (
+        load_adapter(bench, AdapterPlan("identity", plan.subject, plan.subject_key), adapters[plan.subject_key]),
+        load_adapter(bench, AdapterPlan("motion", plan.motion, plan.motion_key), adapters[plan.motion_key]),
+    )
+
+
+def load_adapter(bench: Workbench, plan: AdapterPlan, run_id: str) -> Tensors:
     """The weights of a trained adapter, checked against what the plan needs."""
-    expected = tuple(sorted(adapter_schema(bench, plan).items()))
-    return _read_adapter(bench, adapters[plan.key], expected)
+    return _read_adapter(bench, run_id, tuple(sorted(adapter_schema(bench, plan).items())))
 
 
 @lru_cache(maxsize=64)
-def _read_adapter(bench: Workbench, run_id: str, expected: tuple) -> dict[str, torch.Tensor]:
+def _read_adapter(bench: Workbench, run_id: str, expected: tuple) -> Tensors:
     tensors, _ = read_weights(bench.tracking.fetch(run_id), **dict(expected))
     return tensors

@@ -76,6 +76,8 @@ def generate(
     prompt: Annotated[str, typer.Option(help="The subject is *, as in 'a * jumping on the beach'.")],
     path: Annotated[Path, typer.Option("--out", help="The mp4 file to write.")],
     seed: Annotated[int, typer.Option(min=0, help="Another seed gives another video.")] = 0,
+    subject_weights: Annotated[Path | None, typer.Option(help="Use these instead of training the subject.")] = None,
+    motion_weights: Annotated[Path | None, typer.Option(help="Use these instead of training the motion.")] = None,
     method: Method = None,
     profile: Profile = None,
 ) -> None:
@@ -83,7 +85,7 @@ def generate(
     params = profile_params(profile, method)
     from flows.generate import generate as run
 
-    for warning in run(params, subject, motion, prompt, seed, path):
+    for warning in run(params, subject, motion, prompt, seed, path, subject_weights, motion_weights):
         out.print(f"[yellow]note:[/] {warning}")
     out.print(f"wrote {path}")
 
@@ -121,7 +123,7 @@ def main() -> None:
     """Entry point: bad input ends with one sentence and exit code 2; --debug shows the traceback instead."""
     debug = "--debug" in sys.argv
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
-    from flows import cli_benchmark, cli_data  # noqa: F401 (they add their commands)
+    from flows import cli_benchmark, cli_data, cli_import  # noqa: F401 (they add their commands)
 
     try:
         app(arguments)

@@ -5,12 +5,17 @@ from pathlib import Path
 from dreamvideo.dataset.catalog import check_prompt, verify_files
 from dreamvideo.errors import InputError
 from dreamvideo.params import Params
-from flows.cells import generate_video
-from flows.customize import ensure_adapter, load_motion, load_subject
+from dreamvideo.weights import read_weights
+from flows.cells import Tensors, generate_video, load_adapter
+from flows.customize import adapter_schema, ensure_adapter, load_motion, load_subject
+from flows.plan import AdapterPlan
 from flows.workbench import Workbench
 
 
-def generate(params: Params, subject: str, motion: str, prompt: str, seed: int, path: Path) -> list[str]:
+def generate(
+    params: Params, subject: str, motion: str, prompt: str, seed: int, path: Path,
+    subject_weights: Path | None = None, motion_weights: Path | None = None,
+) -> list[str]:  # fmt: skip
     """Generate a video of a subject doing a motion.
 
     Args:
@@ -20,12 +25,15 @@ def generate(params: Params, subject: str, motion: str, prompt: str, seed: int, 
         prompt: with ``*`` for the subject.
         seed: another one gives another video.
         path: the mp4 file to write, whole or not at all.
+        subject_weights: trained elsewhere; None trains the subject if it was not trained before.
+        motion_weights: the same for the motion.
 
     Returns:
         Things the user should know, such as words that the base model does not.
 
     Raises:
-        InputError: an unknown name, a prompt without a placeholder, an output that is no mp4.
+        InputError: an unknown name, a prompt without a placeholder, an output that is no mp4, weights of another
+            method or base model.
     """
     if path.suffix != ".mp4":
         raise InputError(f"--out is {str(path)!r}; give a file name that ends in .mp4")
@@ -44,12 +52,23 @@ def generate(params: Params, subject: str, motion: str, prompt: str, seed: int, 
     data, size = params.data, bench.base.frame_size
     load_subject(bench.catalog.subject(subject), size)  # refuses bad files before anything is trained
     load_motion(bench.catalog.motion(motion), size, data.num_frames, data.fps)
-    adapters = {}
-    for wanted in (
-        bench.keys.identity(bench.catalog.subject(subject)),
-        bench.keys.motion(bench.catalog.motion(motion)),
-    ):
-        adapters[wanted.key], _ = ensure_adapter(bench, wanted)
-    generate_video(bench, plan, adapters, path)
+    wanted = bench.keys.identity(bench.catalog.subject(subject)), bench.keys.motion(bench.catalog.motion(motion))
+    files = subject_weights, motion_weights
+    given = [_read(bench, *pair) for pair in zip(wanted, files, strict=True)]  # both, before anything is trained
+    weights = [tensors or _trained(bench, adapter) for adapter, tensors in zip(wanted, given, strict=True)]
+    generate_video(bench, plan, *weights, path)
     unread = ", ".join(map(repr, bench.base.unread_words(prompt)))
     return [f"these words had no effect, as the base model does not know or not reach them: {unread}"] if unread else []
+
+
+def _read(bench: Workbench, plan: AdapterPlan, path: Path | None) -> Tensors | None:
+    """The weights in a file, which must be of this kind, method and base model."""
+    if path is None:
+        return None
+    expected = adapter_schema(bench, plan)
+    del expected["key"]  # how it was trained is its own affair
+    return read_weights(path, **expected)[0]
+
+
+def _trained(bench: Workbench, plan: AdapterPlan) -> Tensors:
+    return load_adapter(bench, plan, ensure_adapter(bench, plan)[0])

@@ -22,16 +22,18 @@ APPEARANCE = {
 }
 
 
-def write_tiny_modelscope(folder: Path) -> BaseModelParams:
+def write_tiny_modelscope(
+    folder: Path, unet: UNet3DConditionModel | None = None, width: int = WIDTH
+) -> BaseModelParams:
     """Write the base and its image encoder; returns the parameters that load them."""
     torch.manual_seed(0)
     base, appearance = folder / "base", folder / "appearance"
-    tiny_unet().save_pretrained(base / "unet")
+    (unet or tiny_unet()).save_pretrained(base / "unet")
     tiny_vae().save_pretrained(base / "vae")
     tokenizer = tiny_tokenizer()
     tokenizer.save_pretrained(base / "tokenizer")
     text = CLIPTextConfig(
-        vocab_size=len(tokenizer), hidden_size=WIDTH, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2,
+        vocab_size=len(tokenizer), hidden_size=width, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2,
         bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
     )  # fmt: skip
     CLIPTextModel(text).save_pretrained(base / "text_encoder")
@@ -39,8 +41,9 @@ def write_tiny_modelscope(folder: Path) -> BaseModelParams:
         beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", set_alpha_to_one=False, steps_offset=1
     ).save_pretrained(base / "scheduler")
     appearance.mkdir()
-    (appearance / "open_clip_config.json").write_text(json.dumps({"model_cfg": APPEARANCE, "preprocess_cfg": {}}))
-    save_file(open_clip.CLIP(**APPEARANCE).state_dict(), appearance / "open_clip_model.safetensors")
+    clip = APPEARANCE | {"embed_dim": width}
+    (appearance / "open_clip_config.json").write_text(json.dumps({"model_cfg": clip, "preprocess_cfg": {}}))
+    save_file(open_clip.CLIP(**clip).state_dict(), appearance / "open_clip_model.safetensors")
     return BaseModelParams(name="modelscope", weights=base, appearance=appearance, offset_noise=0.1)
 
 

@@ -13,7 +13,8 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
-from dreamvideo.adapters import Placement, identity_adapter, motion_adapter
+from dreamvideo import adapters
+from dreamvideo.adapters import Adapter, Placement
 from dreamvideo.base_models.contract import Architecture, VideoDiffusionModel
 from dreamvideo.dataset.clips import sample_window
 from dreamvideo.methods.contract import Encode, Method, MotionData, OnStage, SubjectData, Trained, methods
@@ -69,15 +70,28 @@ class DreamVideo(Method):
 
     def trainable_parameters(self, base: Architecture) -> dict[str, int]:
         """One embedding, the identity adapter, the motion adapter."""
-        options = self.options
         with torch.device("meta"):
-            identity = identity_adapter(base.unet, options.bottleneck, options.placement)
-            motion = motion_adapter(base.unet, options.bottleneck, options.placement, base.appearance_width)
+            identity, motion = self.identity_adapter(base), self.motion_adapter(base)
         return {
             "textual_inversion": base.text_width,
             "identity_adapter": sum(p.numel() for p in identity.parameters()),
             "motion_adapter": sum(p.numel() for p in motion.parameters()),
         }
+
+    def identity_adapter(self, base: Architecture | VideoDiffusionModel) -> Adapter:
+        """The untrained adapter of a subject."""
+        return adapters.identity_adapter(base.unet, self.options.bottleneck, self.options.placement)
+
+    def motion_adapter(self, base: Architecture | VideoDiffusionModel) -> Adapter:
+        """The untrained adapter of a motion."""
+        options = self.options
+        return adapters.motion_adapter(base.unet, options.bottleneck, options.placement, base.appearance_width)
+
+    @staticmethod
+    def subject_tensors(identity: dict[str, Tensor], adapter: dict[str, Tensor]) -> dict[str, Tensor]:
+        """What is kept of a subject: its textual identity and its identity adapter, each under its own prefix."""
+        tensors = {_SUBJECT + name: value for name, value in identity.items()}
+        return tensors | {_IDENTITY + name: value for name, value in adapter.items()}
 
     def train_subject(
         self, base: VideoDiffusionModel, data: SubjectData, generator: torch.Generator, on_stage: OnStage
@@ -106,7 +120,7 @@ class DreamVideo(Method):
                 lambda step, loss: on_stage("textual inversion", step, first.steps, loss),
             )
             text = identity.encode(base, [CAPTION]).detach()
-            adapter = identity_adapter(base.unet, self.options.bottleneck, self.options.placement).to(base.device)
+            adapter = self.identity_adapter(base).to(base.device)
             with adapter.inject(base.unet):
                 adaptation = optimise(
                     adapter.parameters(),
@@ -116,9 +130,7 @@ class DreamVideo(Method):
                     lambda step, loss: on_stage("identity adapter", step, second.steps, loss),
                 )
         losses = {"textual_inversion": inversion, "identity_adapter": adaptation}
-        tensors = {_SUBJECT + name: value for name, value in identity.state_dict().items()}
-        tensors |= {_IDENTITY + name: value for name, value in adapter.state_dict().items()}
-        return Trained(tensors, losses)
+        return Trained(self.subject_tensors(identity.state_dict(), adapter.state_dict()), losses)
 
     def train_motion(
         self, base: VideoDiffusionModel, data: MotionData, generator: torch.Generator, on_stage: OnStage
@@ -155,8 +167,7 @@ class DreamVideo(Method):
             return denoising_loss(base, latents, torch.stack(texts), generator)
 
         with training(base, generator):
-            adapter = motion_adapter(base.unet, self.options.bottleneck, self.options.placement, base.appearance_width)
-            adapter.to(base.device)
+            adapter = self.motion_adapter(base).to(base.device)
             with adapter.inject(base.unet):
                 losses = optimise(
                     adapter.parameters(),
@@ -184,13 +195,13 @@ class DreamVideo(Method):
                 encode = lambda prompts: identity.encode(base, prompts)  # noqa: E731
             if subject is not None and options.identity_strength:
                 with torch.device("meta"):  # the weights come from what was trained
-                    adapter = identity_adapter(base.unet, options.bottleneck, options.placement)
+                    adapter = self.identity_adapter(base)
                 adapter.load_state_dict(_with_prefix(subject, _IDENTITY), assign=True)
                 adapter.to(base.device).scaled(options.identity_strength)
                 stack.enter_context(adapter.inject(base.unet))
             if motion is not None and options.motion_strength:
                 with torch.device("meta"):
-                    adapter = motion_adapter(base.unet, options.bottleneck, options.placement, base.appearance_width)
+                    adapter = self.motion_adapter(base)
                 adapter.load_state_dict(motion, assign=True)
                 adapter.to(base.device).scaled(options.motion_strength).guide(*self._guidance(base, reference))
                 stack.enter_context(adapter.inject(base.unet))

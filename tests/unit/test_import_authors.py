@@ -1,0 +1,151 @@
+"""The authors' files, through the commands' functions, into bases and adapters that load and agree with theirs."""
+
+import pickle
+import shutil
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+import torch
+from diffusers import UNet3DConditionModel
+
+from dreamvideo.authors import read_checkpoint
+from dreamvideo.base_models import load_base_model
+from dreamvideo.errors import InputError
+from dreamvideo.params import ComputeParams, load_params
+from dreamvideo.weights import read_weights
+from flows.authors import import_base, import_identity, import_motion
+from tests.authors_network import CONTEXT, AuthorsUNet
+from tests.tiny_modelscope import write_tiny_modelscope
+
+DIM, MULTIPLIERS, LAYERS = 64, (1, 2, 2, 2), 1
+SPATIAL, TEMPORAL = ("cross_attn_adapter",), ("attn_adapter", "cross_attn_adapter", "ff_adapter")
+
+
+def is_motion(name: str) -> bool:
+    block = name.split(".transformer_blocks")[0]
+    return block == "input_blocks.0.1" or block.endswith(".2")
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory):
+    """Their network, and its files as they publish them, beside a base in diffusers' layout."""
+    folder = tmp_path_factory.mktemp("published")
+    torch.manual_seed(0)
+    theirs = AuthorsUNet(DIM, MULTIPLIERS, LAYERS, SPATIAL, TEMPORAL).eval()
+    with torch.no_grad():
+        for parameter in theirs.parameters():
+            parameter.add_(0.02 * torch.randn_like(parameter))
+    state = theirs.state_dict()
+    adapters = {name: value for name, value in state.items() if "_adapter." in name}
+    torch.save({"state_dict": {n: v for n, v in state.items() if n not in adapters}, "step": 1}, folder / "base.pth")
+    for kind, belongs in (("identity", lambda n: not is_motion(n)), ("motion", is_motion)):
+        part = {name: value for name, value in adapters.items() if belongs(name)}
+        torch.save({"state_dict": part, "step": 500}, folder / f"{kind}.pth")
+    named = torch.nn.ParameterDict({"*": torch.nn.Parameter(torch.randn(1, CONTEXT))})
+    torch.save({"string_to_token": {"*": torch.tensor(265)}, "string_to_param": named}, folder / "text.pt")
+    unet = UNet3DConditionModel(
+        sample_size=8, block_out_channels=tuple(DIM * m for m in MULTIPLIERS), layers_per_block=LAYERS,
+        cross_attention_dim=CONTEXT, attention_head_dim=64,
+    )  # fmt: skip
+    params = write_tiny_modelscope(folder, unet, CONTEXT)
+    return folder, theirs, params
+
+
+@pytest.fixture(scope="module")
+def imported(published):
+    """The base, converted, and the profile that names it."""
+    folder, _, params = published
+    import_base(folder / "base.pth", params.weights, folder / "converted")
+    base = params.model_copy(update={"weights": folder / "converted"})
+    return load_params(profile="paper").model_copy(update={"base_model": base})
+
+
+@torch.no_grad()
+def test_the_converted_base_and_adapters_give_what_theirs_give(published, imported, tmp_path):
+    folder, theirs, _ = published
+    import_identity(imported, folder / "identity.pth", folder / "text.pt", tmp_path / "dog.safetensors")
+    import_motion(imported, folder / "motion.pth", tmp_path / "jump.safetensors")
+    base = load_base_model(imported.base_model, ComputeParams(device="cpu"))
+    expected = {"method": "dreamvideo", "base_model": base.key}
+    subject, _ = read_weights(tmp_path / "dog.safetensors", **expected, kind="identity")
+    motion, _ = read_weights(tmp_path / "jump.safetensors", **expected, kind="motion")
+    from flows.plan import build_method
+
+    noisy, text = torch.randn(2, 4, 3, 8, 8), torch.randn(2, 5, CONTEXT)
+    reference = torch.rand(3, base.frame_size, base.frame_size) * 2 - 1
+    guidance = torch.cat((torch.zeros(1, CONTEXT), base.encode_appearance(reference[None])))
+    with ExitStack() as stack:
+        stack.enter_context(build_method(imported).composed(base, subject, motion, reference))
+        found = base.predict(noisy, torch.tensor([801, 801]), text)
+    answer = theirs(noisy, torch.tensor([801, 801]), text, guidance[:, None], 1.0)
+    assert ((found - answer).norm() / answer.norm()).item() < 1e-5
+
+
+def test_what_is_imported_says_where_it_came_from(published, imported, tmp_path):
+    folder, *_ = published
+    import_motion(imported, folder / "motion.pth", tmp_path / "jump.safetensors")
+    _, schema = read_weights(tmp_path / "jump.safetensors")
+    assert list(schema["converted_from"]) == ["motion.pth"] and len(schema["converted_from"]["motion.pth"]) == 64
+
+
+def test_a_file_of_the_other_kind_is_refused_and_nothing_written(published, imported, tmp_path):
+    folder, *_ = published
+    target = tmp_path / "x.safetensors"
+    with pytest.raises(InputError, match="no motion adapter, since it holds"):
+        import_motion(imported, folder / "identity.pth", target)
+    with pytest.raises(InputError, match="no textual identity"):
+        import_identity(imported, folder / "identity.pth", folder / "base.pth", target)
+    with pytest.raises(InputError, match=r"ends in \.safetensors"):
+        import_motion(imported, folder / "motion.pth", tmp_path / "x.pth")
+    assert not list(tmp_path.iterdir())
+
+
+def test_adapters_of_another_base_are_refused(published, imported, tmp_path):
+    folder, _, _ = published
+    other = write_tiny_modelscope(tmp_path)
+    with pytest.raises(InputError, match=r"motion.pth: weight .* does not fit"):
+        import_motion(
+            imported.model_copy(update={"base_model": other}), folder / "motion.pth", tmp_path / "x.safetensors"
+        )
+
+
+def test_a_base_that_does_not_fit_leaves_no_folder(published, tmp_path):
+    folder, _, _ = published
+    other = write_tiny_modelscope(tmp_path)
+    with pytest.raises(InputError, match=r"does not have|does not fit"):
+        import_base(folder / "base.pth", other.weights, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(InputError, match=r"--out is .* which exists"):
+        import_base(folder / "base.pth", other.weights, tmp_path / "base")
+    with pytest.raises(InputError, match=r"has no unet/config.json"):
+        import_base(folder / "base.pth", tmp_path / "appearance", tmp_path / "out")
+
+
+class Harmful:
+    def __reduce__(self):
+        return (Path.touch, (Path("unpickled"),))
+
+
+def test_a_pickle_of_anything_else_is_refused_without_running_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    torch.save({"state_dict": Harmful()}, "torch.pth")
+    Path("plain.pth").write_bytes(pickle.dumps(Harmful()))
+    for name in ("torch.pth", "plain.pth"):
+        with pytest.raises(InputError, match=f"{name} holds more than plain tensors"):
+            read_checkpoint(Path(name))
+    assert not Path("unpickled").exists()
+
+
+def test_damaged_and_foreign_files_are_one_sentence(published, tmp_path):
+    folder, *_ = published
+    cut = tmp_path / "cut.pth"
+    shutil.copy(folder / "motion.pth", cut)
+    cut.write_bytes(cut.read_bytes()[:3000])
+    with pytest.raises(InputError, match=r"cut\.pth"):
+        read_checkpoint(cut)
+    torch.save([1, 2], tmp_path / "list.pth")
+    with pytest.raises(InputError, match=r"holds a list, must hold tensors by name"):
+        read_checkpoint(tmp_path / "list.pth")
+    with pytest.raises(InputError, match="no such file"):
+        read_checkpoint(tmp_path / "none.pth")
