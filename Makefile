@@ -36,6 +36,7 @@ lint: $(INSTALLED) ## check the style
 
 bench: pull ## measure speed and orchestration cost on this machine
 	$(BIN)/python benchmarks/pocket.py
+	$(BIN)/python -m benchmarks.gpu
 
 sweep: pull ## search DreamVideo's step counts, rates and widths on subjects and motions that are not in the dataset
 	$(BIN)/python benchmarks/sweep.py

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from dreamvideo.params import BaseModelParams, ComputeParams
 from dreamvideo.registry import Registry
@@ -54,6 +54,11 @@ class VideoDiffusionModel(ABC):
     @abstractmethod
     def architecture(cls, params: BaseModelParams) -> Architecture:
         """The model without its weights."""
+
+    def place(self, unet: UNet3DConditionModel) -> UNet3DConditionModel:
+        """The UNet, frozen, on the device and in the precision."""
+        # diffusers' own to() warns of modules that should stay float32, of which this class has none.
+        return nn.Module.to(unet.eval().requires_grad_(False), self.device, self.precision)
 
     def predict(self, noisy: Tensor, timesteps: Tensor, text: Tensor) -> Tensor:
         """The UNet's prediction (B, C, F, H, W), float32, of noisy latents (B, C, F, H, W) and text (B, N, D)."""

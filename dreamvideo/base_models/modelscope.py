@@ -6,11 +6,12 @@ appearance guidance, OpenCLIP ViT-H/14, is a folder of its own with ``open_clip_
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet3DConditionModel
+from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import CLIPTextModel, CLIPTokenizer
@@ -54,21 +55,43 @@ class ModelScope(VideoDiffusionModel):
             )
         appearance = local_folder(params.appearance)
         self.key = base_model_key(params)
-        self.unet = load_pretrained(UNet3DConditionModel, folder / "unet").to(self.device, self.precision)
-        self.vae = load_pretrained(AutoencoderKL, folder / "vae").to(self.device)
-        self.text = load_pretrained(CLIPTextModel, folder / "text_encoder").to(self.device)
         clip, preprocess = load_open_clip(appearance)
-        self.visual = clip.visual.to(self.device)
-        self.image_mean, self.image_std = (
-            torch.tensor(preprocess[name], device=self.device)[:, None, None] for name in ("mean", "std")
+        self.assemble(
+            load_pretrained(UNet3DConditionModel, folder / "unet"),
+            load_pretrained(AutoencoderKL, folder / "vae"),
+            load_pretrained(CLIPTextModel, folder / "text_encoder"),
+            clip.visual,
+            CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True),
+            DDIMScheduler.from_pretrained(folder / "scheduler", local_files_only=True, clip_sample=False),
+            preprocess["mean"],
+            preprocess["std"],
         )
-        self.tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
-        self.scheduler = DDIMScheduler.from_pretrained(folder / "scheduler", local_files_only=True, clip_sample=False)
-        factor = 2 ** (len(self.vae.config.block_out_channels) - 1)
-        side = self.unet.config.sample_size
+
+    def assemble(
+        self,
+        unet: UNet3DConditionModel,
+        vae: AutoencoderKL,
+        text: CLIPTextModel,
+        visual: nn.Module,
+        tokenizer: CLIPTokenizer,
+        scheduler: DDIMScheduler,
+        image_mean: Sequence[float] = OPENAI_DATASET_MEAN,
+        image_std: Sequence[float] = OPENAI_DATASET_STD,
+    ) -> None:
+        """Take the parts, frozen, to the device; the sizes follow from them."""
+        self.unet = self.place(unet)
+        self.vae, self.text, self.visual = (
+            part.eval().requires_grad_(False).to(self.device) for part in (vae, text, visual)
+        )
+        self.tokenizer, self.scheduler = tokenizer, scheduler
+        self.image_mean, self.image_std = (
+            torch.tensor(values, device=self.device)[:, None, None] for values in (image_mean, image_std)
+        )
+        factor = 2 ** (len(vae.config.block_out_channels) - 1)
+        side = unet.config.sample_size
         self.frame_size = side * factor
-        self.latent_shape = (self.unet.config.in_channels, side, side)
-        self.appearance_width = self.visual.output_dim
+        self.latent_shape = (unet.config.in_channels, side, side)
+        self.appearance_width = visual.output_dim
 
     @classmethod
     def architecture(cls, params: BaseModelParams) -> Architecture:

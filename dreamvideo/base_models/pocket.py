@@ -36,7 +36,7 @@ class PocketModel(VideoDiffusionModel):
         super().__init__(params, compute)
         folder = local_folder(params.weights)
         self.key = base_model_key(params)
-        self.unet = load_component(folder, "unet", networks.build_unet()).to(self.device, self.precision)
+        self.unet = self.place(load_component(folder, "unet", networks.build_unet()))
         self.vae = load_component(folder, "vae", networks.build_vae()).to(self.device)
         self.text = load_component(folder, "text", networks.build_text_tower()).to(self.device)
         self.clip = load_component(folder, "clip", networks.build_clip()).to(self.device)

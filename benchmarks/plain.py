@@ -1,0 +1,101 @@
+"""The same work as the flows do, written plainly: nothing is kept between steps, one branch of guidance after the other.
+
+It stands beside the real thing in benchmarks/gpu.py, which has to be faster and must agree with it.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from benchmarks.trial import CAPTION, STEPS, WARM_UP, Clock, Measured, few_steps, motion_data, seeded, subject_data
+from dreamvideo.base_models.contract import VideoDiffusionModel
+from dreamvideo.dataset.clips import sample_window
+from dreamvideo.diffusion import make_noise
+from dreamvideo.params import Params
+from dreamvideo.textual_inversion import CAPTION as SUBJECT_CAPTION
+from dreamvideo.textual_inversion import TextualIdentity
+from dreamvideo.train import denoising_loss, optimise, training
+
+
+def work(base: VideoDiffusionModel, params: Params) -> dict[str, Callable[[], Measured]]:
+    """Each stage and a video, by the names that benchmarks/gpu.py measures."""
+    return {
+        "textual_inversion": lambda: _subject(base, params)["textual_inversion"],
+        "identity_adapter": lambda: _subject(base, params)["identity_adapter"],
+        "motion_adapter": lambda: _motion(base, params),
+        "video": lambda: _video(base, params),
+    }
+
+
+def _subject(base: VideoDiffusionModel, params: Params) -> dict[str, Measured]:
+    """Every step encodes its images and its words."""
+    data, generator, clock = subject_data(base), seeded(), Clock(base.device)
+    method = few_steps(params)
+    identity = TextualIdentity.from_class_word(base, data.class_word)
+    measured = {}
+
+    def loss(batch: int) -> Tensor:
+        latents = base.encode_frames(data.images[:, None])
+        masks = functional.interpolate(data.masks, latents.shape[-2:], mode="nearest-exact")[:, :, None]
+        chosen = torch.randint(len(latents), (batch,), generator=generator)
+        text = identity.encode(base, [SUBJECT_CAPTION] * batch)
+        return denoising_loss(base, latents[chosen], text, generator, masks.to(base.device)[chosen])
+
+    def stage(name: str, parameters) -> None:
+        options = getattr(method.options, name)
+        losses = optimise(
+            parameters, lambda: loss(options.batch_size), STEPS + WARM_UP, options.learning_rate,
+            lambda *_: clock.tick(name),
+        )  # fmt: skip
+        measured[name] = Measured(clock.step(name), outcome=torch.tensor(losses[:1]))
+
+    with training(base, generator):
+        stage("textual_inversion", identity.parameters())
+        identity.requires_grad_(False)
+        adapter = method.identity_adapter(base).to(base.device)
+        with adapter.inject(base.unet):
+            stage("identity_adapter", adapter.parameters())
+    return measured
+
+
+def _motion(base: VideoDiffusionModel, params: Params) -> Measured:
+    """Every step encodes its clip, its caption and its appearance."""
+    data, generator, clock = motion_data(base, params), seeded(), Clock(base.device)
+    method = few_steps(params)
+    options, clip = method.options.motion_adapter, data.clips[0]
+
+    def loss() -> Tensor:
+        torch.randperm(1, generator=generator)  # the choice among clips
+        window = sample_window(clip, data.fps[0], data.num_frames, data.target_fps, generator)
+        appearance = base.encode_appearance(clip[torch.randint(len(clip), (1,), generator=generator)])
+        dropped_caption, dropped_appearance = torch.rand(2, generator=generator).tolist()
+        text = base.encode_text(["" if dropped_caption < options.caption_dropout else data.captions[0]])
+        adapter.guide(torch.zeros_like(appearance) if dropped_appearance < options.appearance_dropout else appearance)
+        return denoising_loss(base, base.encode_frames(window[None]), text, generator)
+
+    with training(base, generator):
+        adapter = method.motion_adapter(base).to(base.device)
+        with adapter.inject(base.unet):
+            losses = optimise(
+                adapter.parameters(), loss, STEPS + WARM_UP, options.learning_rate, lambda *_: clock.tick("motion")
+            )
+    return Measured(clock.step("motion"), outcome=torch.tensor(losses[:1]))
+
+
+@torch.no_grad()
+def _video(base: VideoDiffusionModel, params: Params) -> Measured:
+    """Two passes of the UNet a step, the words encoded for each."""
+    base.unet.eval()
+    clock, sampling, channels = Clock(base.device), params.sampling, base.latent_shape[0]
+    shape = (1, channels, params.data.num_frames, *base.latent_shape[1:])
+    latents = make_noise(shape, seeded(), base.offset_noise).to(base.device) * base.scheduler.init_noise_sigma
+    base.scheduler.set_timesteps(sampling.steps)
+    for timestep in base.scheduler.timesteps:
+        unconditional = base.predict(latents, timestep, base.encode_text([""]))
+        conditional = base.predict(latents, timestep, base.encode_text([CAPTION]))
+        prediction = unconditional + sampling.guidance_scale * (conditional - unconditional)
+        latents = base.scheduler.step(prediction, timestep, latents, eta=0.0).prev_sample
+        clock.tick("video")
+    return Measured(clock.step("video"), outcome=latents)

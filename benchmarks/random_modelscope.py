@@ -1,0 +1,43 @@
+"""ModelScopeT2V at its published size with random weights: the same work as the real one, where that is not there."""
+
+import torch
+from diffusers import AutoencoderKL, DDIMScheduler, UNet3DConditionModel
+from open_clip import create_model
+from open_clip.tokenizer import SimpleTokenizer
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+from dreamvideo.base_models.modelscope import PUBLISHED, ModelScope
+from dreamvideo.params import BaseModelParams, ComputeParams
+
+LEVELS = 4
+
+
+def random_modelscope(params: BaseModelParams, compute: ComputeParams) -> ModelScope:
+    """The base model of the paper, untrained; the same seed gives the same weights."""
+    torch.manual_seed(0)
+    text = CLIPTextConfig(
+        vocab_size=49408, hidden_size=1024, intermediate_size=4096, num_hidden_layers=23, num_attention_heads=16,
+        hidden_act="gelu", projection_dim=512,
+    )  # fmt: skip
+    vae = AutoencoderKL(
+        block_out_channels=(128, 256, 512, 512), down_block_types=("DownEncoderBlock2D",) * LEVELS,
+        up_block_types=("UpDecoderBlock2D",) * LEVELS, layers_per_block=2, latent_channels=4, scaling_factor=0.18215,
+        sample_size=256,
+    )  # fmt: skip
+    scheduler = DDIMScheduler(
+        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", clip_sample=False, set_alpha_to_one=False,
+        steps_offset=1,
+    )  # fmt: skip
+    base = ModelScope.__new__(ModelScope)
+    super(ModelScope, base).__init__(params, compute)
+    clip = create_model("ViT-H-14", load_weights=False)
+    base.assemble(UNet3DConditionModel(**PUBLISHED), vae, CLIPTextModel(text), clip.visual, _tokenizer(), scheduler)
+    base.key = "random"
+    return base
+
+
+def _tokenizer() -> CLIPTokenizer:
+    """CLIP's, from the vocabulary that open_clip ships."""
+    theirs = SimpleTokenizer()
+    merges = [" ".join(pair) for pair in theirs.bpe_ranks]
+    return CLIPTokenizer(vocab=theirs.encoder, merges=merges, model_max_length=77)
