@@ -30,7 +30,7 @@ def random_modelscope(params: BaseModelParams, compute: ComputeParams) -> ModelS
     )  # fmt: skip
     base = ModelScope.__new__(ModelScope)
     super(ModelScope, base).__init__(params, compute)
-    clip = create_model("ViT-H-14", load_weights=False)
+    clip = create_model("ViT-H-14", load_weights=False, device=base.device)
     base.assemble(UNet3DConditionModel(**PUBLISHED), vae, CLIPTextModel(text), clip.visual, _tokenizer(), scheduler)
     base.key = "random"
     return base
@@ -39,5 +39,4 @@ def random_modelscope(params: BaseModelParams, compute: ComputeParams) -> ModelS
 def _tokenizer() -> CLIPTokenizer:
     """CLIP's, from the vocabulary that open_clip ships."""
     theirs = SimpleTokenizer()
-    merges = [" ".join(pair) for pair in theirs.bpe_ranks]
-    return CLIPTokenizer(vocab=theirs.encoder, merges=merges, model_max_length=77)
+    return CLIPTokenizer(vocab=theirs.encoder, merges=list(theirs.bpe_ranks), model_max_length=77)
