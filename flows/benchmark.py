@@ -16,8 +16,9 @@ from dreamvideo.dataset.catalog_fields import CATALOG_NAME
 from dreamvideo.files import content_key, sha256_file
 from dreamvideo.params import Params
 from flows.cells import run_cell_task
+from flows.claims import shared
 from flows.customize import train_adapter_task
-from flows.plan import CellPlan, Plan, choose, plan_benchmark
+from flows.plan import AdapterPlan, CellPlan, Plan, choose, plan_benchmark
 from flows.progress import bar, console
 from flows.provenance import data_hash, git_commit
 from flows.report import CELLS, FACTS, PARAMS, report_task, run_facts
@@ -121,14 +122,22 @@ def train_missing(tracking: Tracking, plan: Plan, params_json: str) -> dict[str,
     finished = tracking.finished("adapter")
     wanted = {adapter.key: adapter for adapter in plan.adapters}
     missing = [adapter for key, adapter in wanted.items() if key not in finished]
+
+    def train(adapter: AdapterPlan) -> bool:
+        try:
+            run_id = train_adapter_task(params_json, adapter)
+        except Exception as error:  # its cells will fail for want of it; the others need not
+            console.print(Text(f"failed: {adapter.kind} {adapter.name}: {error}", "red"))
+        else:
+            run_id = run_id or tracking.finished("adapter").get(adapter.key)
+            if run_id is None:
+                return False
+            finished[adapter.key] = run_id
+        return True
+
     with bar("adapters", len(wanted)) as line:
         line.at(len(wanted) - len(missing))
-        for adapter in missing:
-            try:
-                finished[adapter.key] = train_adapter_task(params_json, adapter)
-            except Exception as error:  # its cells will fail for want of it; the others need not
-                console.print(Text(f"failed: {adapter.kind} {adapter.name}: {error}", "red"))
-            line.step()
+        shared(missing, train, line.step)
     return {key: finished[key] for key in wanted if key in finished}
 
 
@@ -141,22 +150,33 @@ def run_missing(
         Run ids by key, None for a cell that failed; and the keys that were there already.
     """
     finished = {run.data.tags[KEY]: run for run in tracking.runs("cell")}
-    reused = {cell.key for cell in plan.cells if cell.key in finished}
     made = tracking.finished("cell", by=GENERATION_KEY)
     runs: dict[str, str | None] = {}
+    reused: set[str] = set()
+
+    def run(cell: CellPlan) -> bool:
+        if cell.key not in finished:
+            try:
+                run_id = run_cell_task(params_json, cell, adapters, parent, made.get(cell.generation_key))
+            except Exception as error:  # a failed cell is a failed cell: recorded, counted, shown, tried again
+                console.print(Text(f"failed: {cell.subject} x {cell.motion}: {error}", "red"))
+                runs[cell.key] = None
+                return True
+            if run_id:
+                runs[cell.key] = run_id
+                return True
+            # Another worker has it, or has just finished it.
+            elsewhere = tracking.finished("cell").get(cell.key)
+            if elsewhere is None:
+                return False
+            finished[cell.key] = tracking.get(elsewhere)
+        runs[cell.key] = finished[cell.key].info.run_id
+        reused.add(cell.key)
+        _list_reused(tracking, cell, finished[cell.key], parent)
+        return True
+
     with bar("combinations", len(plan.cells)) as line:
-        for cell in plan.cells:
-            if cell.key in reused:
-                runs[cell.key] = finished[cell.key].info.run_id
-                _list_reused(tracking, cell, finished[cell.key], parent)
-            else:
-                try:
-                    video = made.get(cell.generation_key)
-                    runs[cell.key] = run_cell_task(params_json, cell, adapters, parent, video)
-                except Exception as error:  # a failed cell is a failed cell: recorded, counted, shown, tried again
-                    console.print(Text(f"failed: {cell.subject} x {cell.motion}: {error}", "red"))
-                    runs[cell.key] = None
-            line.step()
+        shared(plan.cells, run, line.step)
     return runs, reused
 
 

@@ -3,6 +3,7 @@
 import shutil
 import tempfile
 import time
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from dreamvideo.dataset.images import read_image
 from dreamvideo.files import seed_from
 from dreamvideo.sample import invert_latents, sample_latents
 from dreamvideo.weights import read_weights
+from flows.claims import Taken, claimed
 from flows.customize import adapter_schema, load_motion, to_bytes
 from flows.plan import AdapterPlan, CellPlan
 from flows.progress import bar
@@ -28,9 +30,10 @@ Tensors = dict[str, torch.Tensor]
 @task(name="run-cell", task_run_name="{plan.subject} x {plan.motion}")
 def run_cell_task(
     params_json: str, plan: CellPlan, adapters: dict[str, str], parent: str, made: str | None = None
-) -> str:
-    """Generate and score one combination; returns the id of its run."""
-    return run_cell(workbench(params_json), plan, adapters, parent, made)
+) -> str | None:
+    """Generate and score one combination; returns the id of its run, or None if another worker has it."""
+    with suppress(Taken):
+        return run_cell(workbench(params_json), plan, adapters, parent, made)
 
 
 def run_cell(bench: Workbench, plan: CellPlan, adapters: dict[str, str], parent: str, made: str | None = None) -> str:
@@ -45,10 +48,13 @@ def run_cell(bench: Workbench, plan: CellPlan, adapters: dict[str, str], parent:
 
     Returns:
         The id of the cell's run.
+
+    Raises:
+        Taken: another worker has it.
     """
     name = f"{plan.subject} x {plan.motion}"
     with (
-        bench.tracking.run(KIND, name, plan.key, bench.provenance, parent) as record,
+        claimed(bench.tracking, KIND, name, plan.key, bench.provenance, parent) as record,
         tempfile.TemporaryDirectory() as folder,
     ):
         for kind, wanted, key in (

@@ -1,6 +1,8 @@
 """Train adapters: one MLflow run each, with its loss curve and previews, found again by key."""
 
 import tempfile
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -14,6 +16,7 @@ from dreamvideo.methods.contract import MotionData, SubjectData, Trained
 from dreamvideo.params import Params
 from dreamvideo.sample import sample_latents
 from dreamvideo.weights import save_weights
+from flows.claims import PAUSE, Taken, claimed
 from flows.plan import AdapterPlan
 from flows.progress import bar
 from flows.tracking import flatten
@@ -24,18 +27,23 @@ PREVIEW_PROMPTS = ("a * on the beach", "a * in the meadow", "a * at night", "a *
 
 
 @task(name="train-adapter", task_run_name="{plan.kind} {plan.name}")
-def train_adapter_task(params_json: str, plan: AdapterPlan) -> str:
-    """Train one adapter; returns the id of its run."""
-    return train_adapter(workbench(params_json), plan)
+def train_adapter_task(params_json: str, plan: AdapterPlan) -> str | None:
+    """Train one adapter; returns the id of its run, or None if another worker has it."""
+    with suppress(Taken):
+        return train_adapter(workbench(params_json), plan)
 
 
 def train_adapter(bench: Workbench, plan: AdapterPlan) -> str:
-    """Train one adapter and record it; returns the id of its run."""
+    """Train one adapter and record it; returns the id of its run.
+
+    Raises:
+        Taken: another worker has it.
+    """
     recipes = {"identity": bench.method.subject_recipe, "motion": bench.method.motion_recipe}
     train = {"identity": _train_identity, "motion": _train_motion}[plan.kind]
     tags = bench.provenance | {"dreamvideo.adapter": plan.kind, "dreamvideo.name": plan.name}
     with (
-        bench.tracking.run(KIND, f"{plan.kind} {plan.name}", plan.key, tags) as record,
+        claimed(bench.tracking, KIND, f"{plan.kind} {plan.name}", plan.key, tags) as record,
         tempfile.TemporaryDirectory() as folder,
     ):
         record.params |= flatten(recipes[plan.kind]()) | {
@@ -56,10 +64,13 @@ def train_adapter(bench: Workbench, plan: AdapterPlan) -> str:
 
 def ensure_adapter(bench: Workbench, plan: AdapterPlan) -> tuple[str, bool]:
     """The run id of an adapter, trained now if it was not before; and whether it was trained now."""
-    finished = bench.tracking.finished(KIND)
-    if plan.key in finished:
-        return finished[plan.key], False
-    return train_adapter(bench, plan), True
+    while True:
+        try:
+            return train_adapter(bench, plan), True
+        except Taken as taken:
+            if taken.finished:
+                return taken.finished, False
+            time.sleep(PAUSE)  # another worker trains it
 
 
 def customize(params: Params, kind: str, name: str) -> tuple[str, bool]:

@@ -1,0 +1,138 @@
+"""Several workers on one benchmark: whoever starts a run under a key has it, until it ends or its worker is gone.
+
+There is no lock but the tracking store: a worker creates its run and then looks. If another's run of the same key is
+there, it steps back. Of two that start at once both may step back, never both go on.
+"""
+
+import os
+import platform
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+import psutil
+from mlflow.entities import Run, RunStatus, ViewType
+from mlflow.exceptions import MlflowException
+
+from flows.tracking import KEY, KIND, Record, Tracking
+
+WORKER, ALIVE = "dreamvideo.worker", "dreamvideo.alive"
+HEARTBEAT = 30.0  # seconds
+LOST_AFTER = 150.0  # seconds without a heartbeat; clocks of different machines may differ by some
+PAUSE = 2.0  # seconds between looks while others have all that is left
+
+T = TypeVar("T")
+
+
+class Taken(Exception):
+    """Another worker has this key, or has just finished it."""
+
+    def __init__(self, finished: str | None) -> None:
+        super().__init__(f"run {finished} has finished it" if finished else "another worker is on it")
+        self.finished = finished  # the id of the run that did
+
+
+@contextmanager
+def claimed(
+    tracking: Tracking, kind: str, name: str, key: str, tags: dict[str, str], parent: str | None = None
+) -> Iterator[Record]:
+    """A run as :meth:`Tracking.run` gives it, that no other worker has under this key.
+
+    Raises:
+        Taken: another worker has it, or has finished it.
+    """
+    _look(tracking, kind, key)
+    created = None
+    try:
+        with tracking.run(kind, name, key, tags | {WORKER: _me(), ALIVE: f"{time.time():.0f}"}, parent) as record:
+            created = record.run_id
+            _look(tracking, kind, key, created)
+            with _heartbeat(tracking, created):
+                yield record
+    except Taken:
+        if created:
+            tracking.client.delete_run(created)
+        raise
+
+
+def shared(items: Iterable[T], attempt: Callable[[T], bool], on_done: Callable[[], None]) -> None:
+    """Attempt everything; come back to what another worker has, until that is finished or free.
+
+    Args:
+        items: what is to be done.
+        attempt: does one, and says whether it is dealt with.
+        on_done: told of each that is.
+    """
+    waiting = list(items)
+    while waiting:
+        left = []
+        for item in waiting:
+            if attempt(item):
+                on_done()
+            else:
+                left.append(item)
+        if len(left) == len(waiting):
+            time.sleep(PAUSE)
+        waiting = left
+
+
+def _look(tracking: Tracking, kind: str, key: str, mine: str | None = None) -> None:
+    """Raise Taken if a run of this key other than mine is finished or under way; end the runs of lost workers."""
+    condition = f"tags.`{KIND}` = '{kind}' and tags.`{KEY}` = '{key}'"
+    runs = tracking.client.search_runs([tracking.experiment], condition, ViewType.ACTIVE_ONLY)
+    finished = [run.info.run_id for run in runs if run.info.status == RunStatus.to_string(RunStatus.FINISHED)]
+    if finished:
+        raise Taken(finished[0])
+    under_way = [run for run in runs if run.info.status == RunStatus.to_string(RunStatus.RUNNING)]
+    for run in under_way:
+        if run.info.run_id == mine:
+            continue
+        if _is_alive(run):
+            raise Taken(None)
+        tracking.client.set_tag(run.info.run_id, "dreamvideo.reason", "its worker is gone")
+        tracking.client.set_terminated(run.info.run_id, "KILLED")
+
+
+def _me() -> str:
+    """This process: machine, process id and when it began, so that a reused process id is told apart."""
+    return f"{_machine()}/{os.getpid()}/{psutil.Process().create_time():.2f}"
+
+
+def _machine() -> str:
+    return f"{platform.node()}-{uuid.getnode():x}"
+
+
+def _is_alive(run: Run) -> bool:
+    """Whether the worker of a run still works: seen at once on this machine, by its heartbeat on another."""
+    machine, _, process = run.data.tags.get(WORKER, "").partition("/")
+    if machine == _machine():
+        number, _, began = process.partition("/")
+        try:
+            return f"{psutil.Process(int(number)).create_time():.2f}" == began
+        except psutil.NoSuchProcess:
+            return False
+    return time.time() - float(run.data.tags.get(ALIVE, 0)) < LOST_AFTER
+
+
+@contextmanager
+def _heartbeat(tracking: Tracking, run_id: str) -> Iterator[None]:
+    """Tell the other machines that this worker is alive."""
+    done = threading.Event()
+
+    def beat() -> None:
+        while not done.wait(HEARTBEAT):
+            try:
+                tracking.client.set_tag(run_id, ALIVE, f"{time.time():.0f}")
+            except MlflowException:  # the store is away: the work goes on, and the next beat tries again
+                continue
+
+    thread = threading.Thread(target=beat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
