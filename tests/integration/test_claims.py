@@ -1,15 +1,14 @@
 """Workers that share a benchmark, and workers that are killed, on a real MLflow store."""
 
-import multiprocessing
 import os
-import random
 import signal
 import time
+from collections import Counter
 
 import pytest
 
-from dreamvideo.params import TrackingParams
-from flows.claims import ALIVE, WORKER, Taken, claimed, shared
+from benchmarks import chaos
+from flows.claims import ALIVE, WORKER, Taken, claimed
 from flows.tracking import KEY, Tracking
 
 KEYS = [f"{index:064x}" for index in range(12)]
@@ -17,75 +16,26 @@ KEYS = [f"{index:064x}" for index in range(12)]
 
 @pytest.fixture
 def params(tmp_path):
-    params = TrackingParams(uri=f"sqlite:///{tmp_path}/mlflow.db", artifacts=tmp_path / "mlruns", experiment="claims")
-    Tracking(params)
-    return params
-
-
-def work(params: TrackingParams, seconds: float) -> None:
-    """Do every key that is not done, each with an artifact, as cells are."""
-    tracking = Tracking(params)
-
-    def attempt(key: str) -> bool:
-        path = params.artifacts.parent / f"{os.getpid()}-{key}.txt"
-        try:
-            with claimed(tracking, "cell", "cell", key, {}) as record:
-                path.write_text(key)
-                time.sleep(seconds)
-                record.metrics["score"] = 1.0
-                tracking.keep(record, path)
-        except Taken as taken:
-            return taken.finished is not None
-        return True
-
-    shared(KEYS, attempt, lambda: None)
-
-
-def started(params: TrackingParams, seconds: float) -> multiprocessing.Process:
-    """A worker as a process of its own; forked, so that it begins at once."""
-    process = multiprocessing.get_context("fork").Process(target=work, args=(params, seconds))
-    process.start()
-    return process
-
-
-def count_by_key(params: TrackingParams) -> dict[str, int]:
-    tracking = Tracking(params)
-    counts = dict.fromkeys(KEYS, 0)
-    for run in tracking.runs("cell"):
-        tracking.fetch(run.info.run_id)  # whole, and what was stored
-        counts[run.data.tags[KEY]] += 1
-    return counts
+    return chaos.store(tmp_path)
 
 
 def test_two_workers_share_the_work_and_do_nothing_twice(params):
-    workers = [started(params, 0.2), started(params, 0.2)]
+    workers = [chaos.start(params, KEYS, 0.2), chaos.start(params, KEYS, 0.2)]
     for worker in workers:
         worker.join(120)
         assert worker.exitcode == 0
-    assert count_by_key(params) == dict.fromkeys(KEYS, 1)
-    both = {run.data.tags[WORKER] for run in Tracking(params).runs("cell")}
-    assert len(both) == 2, "each did some"
+    found = Tracking(params).runs("cell")
+    assert Counter(run.data.tags[KEY] for run in found) == dict.fromkeys(KEYS, 1)
+    assert len({run.data.tags[WORKER] for run in found}) == 2, "each did some"
 
 
 def test_killed_at_twenty_random_moments_everything_is_done_exactly_once(params):
-    chance, done_before = random.Random(0), 0
-    for _ in range(20):
-        worker = started(params, 0.1)
-        worker.join(chance.uniform(0.05, 1.5))
-        worker.kill()
-        worker.join()
-        done = len(Tracking(params).runs("cell"))
-        assert done >= done_before, "what was finished stays"
-        done_before = done
-    work(params, 0.0)
-    assert count_by_key(params) == dict.fromkeys(KEYS, 1)
-    tracking = Tracking(params)
-    left = tracking.client.search_runs([tracking.experiment], "attributes.status = 'RUNNING'")
-    assert not left, "runs of killed workers are ended"
+    counted = chaos.trial(params, kills=20, cells=20, seconds=0.1)
+    assert counted == {"kills": 20, "cells": 20, "lost": 0, "doubled": 0, "under_way": 0}
 
 
 def test_a_worker_that_is_stopped_keeps_its_claim_and_a_dead_one_loses_it(params):
-    worker = started(params, 30)
+    worker = chaos.start(params, KEYS, 30)
     tracking = Tracking(params)
     while not tracking.client.search_runs([tracking.experiment], "attributes.status = 'RUNNING'"):
         time.sleep(0.1)
