@@ -17,12 +17,14 @@ from dreamvideo.sample import invert_latents, sample_latents
 from dreamvideo.weights import read_weights
 from flows.claims import Taken, claimed
 from flows.customize import adapter_schema, load_motion, to_bytes
-from flows.plan import AdapterPlan, CellPlan
+from flows.plan import AdapterPlan, CellPlan, VideoPlan
 from flows.progress import bar
 from flows.tracking import GENERATION_KEY, flatten
 from flows.workbench import Workbench, workbench
 
 KIND = "cell"
+# What two cells must share to be compared: all that decides a video besides its adapters, and all that decides its scores.
+COMPOSITION, SCORING = "dreamvideo.composition", "dreamvideo.scoring"
 
 Tensors = dict[str, torch.Tensor]
 
@@ -69,7 +71,11 @@ def run_cell(bench: Workbench, plan: CellPlan, adapters: dict[str, str], parent:
             "method": bench.method.name, "base_model": bench.base.key[:12],
             "subject_adapter": adapters[plan.subject_key], "motion_adapter": adapters[plan.motion_key],
         } | flatten(bench.params.sampling.model_dump(), "sampling.")  # fmt: skip
-        record.tags[GENERATION_KEY] = plan.generation_key
+        record.tags |= {
+            GENERATION_KEY: plan.generation_key,
+            COMPOSITION: bench.keys.composition,
+            SCORING: bench.keys.scoring(subject, motion),
+        }
         path = Path(folder) / "video.mp4"
         started = time.monotonic()
         if made:
@@ -85,7 +91,7 @@ def run_cell(bench: Workbench, plan: CellPlan, adapters: dict[str, str], parent:
     return record.run_id
 
 
-def generate_video(bench: Workbench, plan: CellPlan, identity: Tensors, motion: Tensors, path: Path) -> None:
+def generate_video(bench: Workbench, plan: VideoPlan, identity: Tensors, motion: Tensors, path: Path) -> None:
     """Generate the video of a combination from the adapters' weights, and save it."""
     generator = torch.Generator().manual_seed(seed_from(plan.generation_key, "noise"))
     images = bench.catalog.subject(plan.subject).images
@@ -103,7 +109,7 @@ def generate_video(bench: Workbench, plan: CellPlan, identity: Tensors, motion: 
         write_clip(path, to_bytes(bench.base.decode_latents(latents)[0]), bench.params.data.fps)
 
 
-def _inverted_clip(bench: Workbench, plan: CellPlan) -> torch.Tensor:
+def _inverted_clip(bench: Workbench, plan: VideoPlan) -> torch.Tensor:
     """The noise that leads to the start of the motion's first clip, without words or adapters."""
     data, base = bench.params.data, bench.base
     motion = load_motion(bench.catalog.motion(plan.motion), base.frame_size, data.num_frames, data.fps)

@@ -5,6 +5,7 @@ A key is a hash of everything that decides a result, so what has a finished run 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from dreamvideo.dataset.catalog import Catalog, Motion, Prompt, Subject, check_prompt
 from dreamvideo.errors import InputError, unknown_name
@@ -30,8 +31,8 @@ class AdapterPlan:
 
 
 @dataclass(frozen=True)
-class CellPlan:
-    """One video to be generated and scored."""
+class VideoPlan:
+    """One video to be generated."""
 
     subject: str
     motion: str
@@ -40,6 +41,12 @@ class CellPlan:
     subject_key: str
     motion_key: str
     generation_key: str  # decides the video
+
+
+@dataclass(frozen=True)
+class CellPlan(VideoPlan):
+    """One video to be generated and scored."""
+
     key: str  # decides the video and its scores
 
 
@@ -57,7 +64,6 @@ class Keys:
     def __init__(self, params: Params, method: Method, catalog: Catalog) -> None:
         self.params, self.method = params, method
         check_weights(local_folder(params.base_model.weights))
-        check_weights(params.evaluation.weights)
         self._base = {
             "weights": base_model_key(params.base_model),
             "base_model": params.base_model.name,
@@ -66,14 +72,31 @@ class Keys:
             "method": method.name,
             "revision": method.revision,
         }
-        self._scoring = {
-            "encoders": params.evaluation.encoders,
-            "weights": weights_key(params.evaluation.weights),
+        # The subject oracle chooses among all subjects.
+        self._truths = sorted(content_key(subject.truth) for subject in catalog.subjects.values() if subject.truth)
+
+    @cached_property
+    def _scoring(self) -> dict:
+        """Whoever only generates needs no metric encoders."""
+        evaluation = self.params.evaluation
+        check_weights(evaluation.weights)
+        return {
+            "encoders": evaluation.encoders,
+            "weights": weights_key(evaluation.weights),
             "metrics": metric_names(),
-            # The subject oracle chooses among all subjects.
-            "subjects": sorted(content_key(subject.truth) for subject in catalog.subjects.values() if subject.truth),
+            "subjects": self._truths,
             "revision": SCORING_REVISION,
         }
+
+    @cached_property
+    def composition(self) -> str:
+        """The key of all that decides a video besides its adapters, its prompt and its seed."""
+        data = {"num_frames": self.params.data.num_frames, "fps": self.params.data.fps}
+        return content_key({**self._base, **self._composing, **data})
+
+    @cached_property
+    def _composing(self) -> dict:
+        return {"composition": self.method.composition_recipe(), "sampling": self.params.sampling.model_dump()}
 
     def identity(self, subject: Subject) -> AdapterPlan:
         """The plan for a subject's adapter."""
@@ -101,23 +124,33 @@ class Keys:
             prompt: with the placeholder ``*``, and nothing left to fill in.
             seed: the user's seed.
         """
+        video = self.video(subject.name, motion.name, prompt, seed, self.identity(subject).key, self.motion(motion).key)
+        key = content_key({"generation": video.generation_key, **self._scored_by(subject, motion)})
+        return CellPlan(**vars(video), key=key)
+
+    def video(self, subject: str, motion: str, prompt: str, seed: int, subject_key: str, motion_key: str) -> VideoPlan:
+        """The plan for one video from two adapters, given their keys; arguments as of :meth:`cell`."""
         check_prompt(prompt)
-        subject_key, motion_key = self.identity(subject).key, self.motion(motion).key
-        generation = content_key(
+        generation_key = content_key(
             {
                 **self._base,
+                **self._composing,
                 "subject": subject_key,
                 "motion": motion_key,
-                "composition": self.method.composition_recipe(),
-                "sampling": self.params.sampling.model_dump(),
                 "prompt": prompt,
                 "seed": seed,
                 "fps": self.params.data.fps,
             }
         )
+        return VideoPlan(subject, motion, prompt, seed, subject_key, motion_key, generation_key)
+
+    def scoring(self, subject: Subject, motion: Motion) -> str:
+        """The key of all that decides the scores of a combination's video, besides the video."""
+        return content_key(self._scored_by(subject, motion))
+
+    def _scored_by(self, subject: Subject, motion: Motion) -> dict:
         truth = {"subject": subject.truth, "motion": motion.truth, "class_word": subject.class_word}
-        key = content_key({"generation": generation, "scoring": self._scoring, "truth": truth})
-        return CellPlan(subject.name, motion.name, prompt, seed, subject_key, motion_key, generation, key)
+        return {"scoring": self._scoring, "truth": truth}
 
 
 def build_method(params: Params) -> Method:
