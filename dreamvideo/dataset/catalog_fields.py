@@ -70,8 +70,7 @@ class Entry:
     def named(self, field: str, kind: str) -> Iterable[tuple[str, "Entry"]]:
         """The entries of a mapping from names."""
         for name, fields in self.take(field, dict, "a mapping from names").items():
-            if not re.fullmatch("[a-z0-9_]+", str(name)) or not isinstance(name, str):
-                raise InputError(f"{kind} name {name!r} must be lower-case letters, digits and _; rename it")
+            check_name(kind, name)
             yield name, Entry(f"{kind} {name!r}", fields, self.root)
 
     def listed(self, field: str, kind: str) -> Iterable["Entry"]:
@@ -99,6 +98,16 @@ class Entry:
         return InputError(
             f"{self.label}: field {field} is {reprlib.repr(value)}, must be {article}; correct {CATALOG_NAME}"
         )
+
+
+def check_name(kind: str, name: Any) -> None:
+    """Refuse a name that could not stand for a folder or be told apart on every system.
+
+    Raises:
+        InputError: it has anything but lower-case letters, digits and underscores.
+    """
+    if not isinstance(name, str) or not re.fullmatch("[a-z0-9_]+", name):
+        raise InputError(f"{kind} name {name!r} must be lower-case letters, digits and _; rename it")
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):

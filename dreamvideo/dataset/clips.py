@@ -17,6 +17,8 @@ from dreamvideo.errors import InputError
 from dreamvideo.files import replacing
 
 CRF = 12  # x264's quality: near-lossless for flat drawings, and small
+# Containers, by ffmpeg's names. Playlists are not among them: they would have ffmpeg open the files that they name.
+CONTAINERS = "mov,matroska,avi,gif,mpeg,mpegts,asf,ogg,flv"
 SMPTE_170M = 6  # the colour matrix that swscale writes by default; tagged, so that players agree
 
 
@@ -36,13 +38,13 @@ def probe_clip(path: Path) -> ClipProbe:
     Raises:
         InputError: the file is missing, truncated or not a video.
     """
-    with _opened(path) as container:
+    with opened_clip(path) as container:
         stream = container.streams.video[0]
         first = next(container.decode(stream))
         container.seek(0)
         frames = sum(1 for packet in container.demux(stream) if packet.size)
         sides = (first.width, first.height) if first.rotation % 180 == 0 else (first.height, first.width)
-        return ClipProbe(frames, _rate(stream), *sides)
+        return ClipProbe(frames, frame_rate(stream), *sides)
 
 
 def read_clip(path: Path) -> tuple[Tensor, float]:
@@ -54,13 +56,13 @@ def read_clip(path: Path) -> tuple[Tensor, float]:
     Raises:
         InputError: the file is missing, truncated or not a video.
     """
-    with _opened(path) as container:
+    with opened_clip(path) as container:
         stream = container.streams.video[0]
         stream.codec_context.thread_count = 1
-        frames = [_upright(frame) for frame in container.decode(stream)]
+        frames = [upright(frame) for frame in container.decode(stream)]
         if not frames:
             raise InputError(f"clip {path} has no frames; replace it with a whole mp4 file")
-        return torch.stack(frames).permute(0, 3, 1, 2).contiguous(), _rate(stream)
+        return torch.stack(frames).permute(0, 3, 1, 2).contiguous(), frame_rate(stream)
 
 
 def write_clip(path: Path, frames: Tensor, fps: float) -> None:
@@ -174,12 +176,12 @@ def resize_frames(frames: Tensor, size: int) -> Tensor:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[av.container.InputContainer]:
+def opened_clip(path: Path) -> Iterator[av.container.InputContainer]:
     """A video file, open for reading; whatever is wrong with it becomes one InputError."""
     if not path.is_file():
         raise InputError(f"clip {path} does not exist; run `dreamvideo data pull`")
     try:
-        with av.open(str(path)) as container:
+        with av.open(str(path), options={"format_whitelist": CONTAINERS}) as container:
             if not container.streams.video:
                 raise InputError(f"clip {path} has no video stream; replace it with an mp4 file")
             yield container
@@ -188,12 +190,12 @@ def _opened(path: Path) -> Iterator[av.container.InputContainer]:
         raise InputError(f"clip {path} cannot be read ({reason}); replace it with a whole mp4 file") from error
 
 
-def _rate(stream: av.VideoStream) -> float:
+def frame_rate(stream: av.VideoStream) -> float:
     """Frames per second; 0 where the container does not say."""
     return float(stream.average_rate or stream.guessed_rate or 0)
 
 
-def _upright(frame: av.VideoFrame) -> Tensor:
-    """A frame (H, W, 3) uint8, turned by its display rotation."""
-    pixels = torch.from_numpy(frame.to_ndarray(format="rgb24"))
+def upright(frame: av.VideoFrame, pixel_format: str = "rgb24") -> Tensor:
+    """A frame (H, W, channels) uint8, turned by its display rotation."""
+    pixels = torch.from_numpy(frame.to_ndarray(format=pixel_format))
     return torch.rot90(pixels, round(frame.rotation / 90)) if frame.rotation else pixels

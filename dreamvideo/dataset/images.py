@@ -12,14 +12,14 @@ from torch import Tensor
 
 from dreamvideo.errors import InputError
 
-UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+UNREADABLE = (OSError, SyntaxError, ValueError)
 
 
 def open_image(path: Path, what: str = "image") -> Image.Image:
     """Decode a picture whole, turned the way its EXIF data says.
 
     Raises:
-        InputError: the file is missing, truncated or not a picture.
+        InputError: the file is missing, truncated, too large or not a picture.
     """
     if not path.is_file():
         raise InputError(f"{what} {path} does not exist; run `dreamvideo data pull`")
@@ -27,6 +27,11 @@ def open_image(path: Path, what: str = "image") -> Image.Image:
         with Image.open(path) as image:
             image.load()
             return ImageOps.exif_transpose(image)
+    except Image.DecompressionBombError as error:  # told by the header: nothing was decoded
+        raise InputError(
+            f"{what} {path} has more than {2 * Image.MAX_IMAGE_PIXELS:,} pixels, which is the most that is read; "
+            "shrink it, for instance to 4000 pixels a side"
+        ) from error
     except UNREADABLE as error:
         reason = " ".join(str(error).split())
         raise InputError(
@@ -47,7 +52,7 @@ def read_image(path: Path, size: int) -> Tensor:
     Raises:
         InputError: the file is missing, truncated or not a picture.
     """
-    square = _centre_square(_to_rgb(open_image(path)))
+    square = _centre_square(to_rgb(open_image(path)))
     pixels = np.asarray(square.resize((size, size), Image.Resampling.LANCZOS), dtype=np.float32)
     return torch.from_numpy(pixels / 127.5 - 1).permute(2, 0, 1).contiguous()
 
@@ -75,7 +80,7 @@ def read_mask(path: Path, size: int, expected: tuple[int, int]) -> Tensor:
     return torch.from_numpy(cover > 127).float()[None]
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
+def to_rgb(image: Image.Image) -> Image.Image:
     """Any mode to RGB; transparency shows white, 16-bit grey keeps its range."""
     if image.mode.startswith("I"):
         grey = np.asarray(image).astype(np.float64)
