@@ -63,6 +63,7 @@ def held_out(params: Params) -> Params:
     return params.model_copy(
         update={
             "data": params.data.model_copy(update=data),
+            "promotion": None,  # what a sweep tries is no candidate for use
             "tracking": params.tracking.model_copy(update={"experiment": "sweep"}),
         }
     )

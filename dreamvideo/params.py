@@ -1,7 +1,7 @@
 """params.yaml to frozen, typed parameters: parsed once, at the edge, and refused whole if a key is unknown."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -117,6 +117,15 @@ class BenchmarkParams(Section):
     seed: int
 
 
+class PromotionParams(Section):
+    """When a challenger may become the champion of a registered model; left out, nothing is registered."""
+
+    automatic: bool = False  # by the benchmark that shows it, without a person
+    confidence: float = Field(gt=0.5, lt=1)  # with which all bounds hold together
+    # By metric, the loss that is accepted.
+    margins: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = Field(min_length=1)
+
+
 class TrackingParams(Section):
     """Where MLflow remembers."""
 
@@ -138,6 +147,7 @@ class Params(Section):
     evaluation: EvaluationParams
     pretraining: PretrainingParams | None = None
     benchmark: BenchmarkParams
+    promotion: PromotionParams | None = None
     tracking: TrackingParams
     profile: str = ""
 

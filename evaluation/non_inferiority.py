@@ -1,0 +1,116 @@
+"""Is one result no worse than another? Bounds on the loss in several metrics that hold together.
+
+A metric passes if its lower confidence bound on the gain lies above minus its margin: what was not measured well enough
+does not pass. The bounds are one-sided and Bonferroni-corrected, so that all of them hold at once with the confidence
+asked for.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+
+from dreamvideo.errors import InputError, unknown_name
+from evaluation.metrics import METRICS
+from evaluation.statistics import CELL, paired_difference
+
+ROUNDING = 1e-12
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What paired cells say of one metric.
+
+    Attributes:
+        metric: its name.
+        challenger: mean over the pairs.
+        champion: likewise.
+        gain: of the challenger over the champion; above 0 is better, whichever way the metric points.
+        bound: the lower confidence bound of the gain; NaN where there is nothing to resample.
+        margin: the loss that is accepted.
+        pairs: how many cells both have a score for.
+        reason: why it does not pass; empty if it does.
+    """
+
+    metric: str
+    challenger: float
+    champion: float
+    gain: float
+    bound: float
+    margin: float
+    pairs: int
+    reason: str
+
+    @property
+    def passes(self) -> bool:
+        """Whether the challenger is shown to be no worse by more than the margin."""
+        return not self.reason
+
+
+def check_margins(margins: Mapping[str, float], where: str) -> None:
+    """Make sure that every margin is of a metric that can be better or worse.
+
+    Raises:
+        InputError: the first that is not; ``where`` is put before its name.
+    """
+    for name in margins:
+        if name not in METRICS:
+            raise unknown_name("metric", name, METRICS, where)
+        if METRICS[name].higher_is_better is None:
+            raise InputError(
+                f"{where}{name}: more of {METRICS[name].label} is neither better nor worse, so it can have no margin; "
+                "remove it"
+            )
+
+
+def non_inferiority(
+    challenger: pd.DataFrame, champion: pd.DataFrame, margins: Mapping[str, float], confidence: float, resamples: int
+) -> list[Comparison]:
+    """Hold a challenger against a champion over the cells that both have.
+
+    Args:
+        challenger: columns ``subject``, ``motion``, ``prompt`` and ``seed``, and one a metric; one row a cell.
+        champion: likewise.
+        margins: by metric, the loss that is accepted.
+        confidence: with which all bounds hold together, above 0.5.
+        resamples: of the bootstrap.
+
+    Returns:
+        One comparison a margin, in their order.
+    """
+    tail = (1 - confidence) / len(margins)
+    return [_compare(challenger, champion, name, margin, tail, resamples) for name, margin in margins.items()]
+
+
+def _compare(
+    challenger: pd.DataFrame, champion: pd.DataFrame, metric: str, margin: float, tail: float, resamples: int
+) -> Comparison:
+    tables = [table[[*CELL, metric]].rename(columns={metric: "value"}) for table in (challenger, champion)]
+    found = paired_difference(*tables, resamples=resamples, level=1 - 2 * tail)
+    pairs = tables[0].merge(tables[1], on=CELL, suffixes=(".challenger", ".champion")).dropna()
+    higher = METRICS[metric].higher_is_better
+    gain, bound = (found.mean, found.low) if higher else (-found.mean, -found.high)
+    return Comparison(
+        metric,
+        pairs["value.challenger"].mean(),
+        pairs["value.champion"].mean(),
+        gain,
+        bound,
+        margin,
+        found.n,
+        _too_few(pairs, tail) or ("" if bound >= -margin - ROUNDING else f"may be worse by {-bound:.4f}"),
+    )
+
+
+def _too_few(pairs: pd.DataFrame, tail: float) -> str:
+    """Why nothing can be said of so few subjects and motions; empty if something can."""
+    # By chance alone, all of n differences lie on one side of the truth with probability 2^-n each: where that is above
+    # the tail, not even agreement of all would show anything, and the bootstrap of so few is far too narrow.
+    fewest = math.ceil(-math.log2(tail))
+    counts = {kind: pairs[kind].nunique() for kind in ("subject", "motion")}
+    if not len(pairs):
+        return "no score in common"
+    if max(counts.values()) == 1:
+        return f"1 subject and 1 motion; needs {fewest} of either"
+    return next((f"{n} {kind}s; needs {fewest}" for kind, n in counts.items() if 1 < n < fewest), "")
