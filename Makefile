@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench sweep pull clean
+.PHONY: help demo test up down lint bench sweep pull clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -31,6 +31,12 @@ test: pull ## run the tests
 	$(BIN)/ruff check .
 	$(BIN)/python -m pytest
 
+up: pull ## start a Prefect server, an MLflow server and a worker a GPU on this machine, and register the deployments
+	$(BIN)/dreamvideo server up
+
+down: ## stop what `make up` started; what it recorded stays
+	$(BIN)/dreamvideo server down
+
 lint: $(INSTALLED) ## check the style
 	$(BIN)/ruff check .
 
@@ -42,4 +48,5 @@ sweep: pull ## search DreamVideo's step counts, rates and widths on subjects and
 	$(BIN)/python benchmarks/sweep.py
 
 clean: ## remove what runs leave; models, data and code stay
-	rm -rf reports mlruns mlflow.db checkpoints sweep
+	@[ ! -x $(BIN)/dreamvideo ] || $(BIN)/dreamvideo server down
+	rm -rf reports mlruns mlflow.db checkpoints sweep server

@@ -1,5 +1,6 @@
 """The command line. Heavy libraries are imported by the commands that need them, so that help comes at once."""
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -36,10 +37,12 @@ Seed = Annotated[int | None, typer.Option(min=0, help="Another seed gives other 
 
 
 def profile_params(profile: str | None, method: str | None = None) -> "Params":
-    """The parameters of a profile of ./params.yaml, with its own or another method."""
+    """The parameters of a profile of ./params.yaml, with its own or another method, tracked where the environment says."""
     from dreamvideo.params import load_params
 
-    return load_params(profile=profile, method=method)
+    params = load_params(profile=profile, method=method)
+    uri = os.environ.get("MLFLOW_TRACKING_URI")
+    return params.model_copy(update={"tracking": params.tracking.model_copy(update={"uri": uri})}) if uri else params
 
 
 @customize_app.command("subject")
@@ -123,7 +126,7 @@ def main() -> None:
     """Entry point: bad input ends with one sentence and exit code 2; --debug shows the traceback instead."""
     debug = "--debug" in sys.argv
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
-    from flows import cli_benchmark, cli_data, cli_import  # noqa: F401 (they add their commands)
+    from flows import cli_benchmark, cli_data, cli_import, cli_server  # noqa: F401 (they add their commands)
 
     try:
         app(arguments)

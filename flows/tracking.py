@@ -21,6 +21,7 @@ from dreamvideo.params import TrackingParams
 
 KIND, KEY, ARTIFACT, SHA256 = "dreamvideo.kind", "dreamvideo.key", "dreamvideo.artifact", "dreamvideo.sha256"
 MOST_METRICS = 1000  # of one request; a training's curve has more
+TRACKING_URI = "MLFLOW_TRACKING_URI"  # the environment variable that users set
 GENERATION_KEY = "dreamvideo.generation_key"  # of a cell: what decides its video, but not its scores
 
 
@@ -41,7 +42,7 @@ class Tracking:
     def __init__(self, params: TrackingParams) -> None:
         self.params = params
         self._scratch = tempfile.TemporaryDirectory(prefix="dreamvideo-")  # for downloads; goes with this object
-        mlflow.set_tracking_uri(params.uri)
+        _use(params.uri)
         self.client = mlflow.MlflowClient(params.uri)
         # Two processes must not create the experiment at once.
         lock = f"dreamvideo-{os.getuid()}-{content_key([params.uri, params.experiment])[:16]}.lock"
@@ -172,6 +173,15 @@ def flatten(values: Mapping, prefix: str = "") -> dict[str, object]:
 def _chunks(values: list, size: int) -> Iterator[list]:
     """Consecutive parts of a list."""
     return (values[start : start + size] for start in range(0, len(values), size))
+
+
+def _use(uri: str) -> None:
+    """Make a store MLflow's own default, but in this process alone: it would tell those that this one starts, too."""
+    exported = os.environ.get(TRACKING_URI)
+    mlflow.set_tracking_uri(uri)
+    os.environ.pop(TRACKING_URI, None)
+    if exported is not None:
+        os.environ[TRACKING_URI] = exported
 
 
 @contextmanager

@@ -1,0 +1,92 @@
+"""Alerts: Prefect automations that post a line of text to a webhook when a run failed, a schedule is done, or scores fell."""
+
+import os
+from datetime import timedelta
+from uuid import UUID
+
+from prefect.automations import AutomationCore
+from prefect.blocks.webhook import Webhook
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.objects import StateType
+from prefect.events.actions import ActionTypes, CallWebhook, ChangeFlowRunState
+from prefect.events.schemas.automations import EventTrigger, Posture
+from prefect.exceptions import PrefectHTTPStatusError
+from prefect.types import SecretDict
+
+from dreamvideo.errors import InputError
+
+WEBHOOK = "DREAMVIDEO_ALERT_WEBHOOK"  # the environment variable that holds the URL; chat services take {"text": ...}
+BLOCK = "dreamvideo-alerts"
+REGRESSED = "dreamvideo.benchmark.regressed"
+SILENCE = timedelta(minutes=5)  # a run tells every minute that it is there: see HEARTBEAT in flows/servers.py
+
+_FLOW_RUN = {"prefect.resource.id": "prefect.flow-run.*"}
+# Flow runs that a deployment started: flows within flows would tell everything twice.
+_OF_A_DEPLOYMENT = {"prefect.resource.role": "deployment", "prefect.resource.id": "prefect.deployment.*"}
+_OF_A_SCHEDULE = {"prefect.resource.role": "tag", "prefect.resource.id": "prefect.tag.auto-scheduled"}
+_HEARTBEAT = "prefect.flow-run.heartbeat"
+_FAILED = {f"prefect.flow-run.{state}" for state in ("Failed", "Crashed", "TimedOut")}
+_ENDED = _FAILED | {f"prefect.flow-run.{state}" for state in ("Completed", "Cancelled")}
+
+_SILENT = EventTrigger(
+    match=_FLOW_RUN,
+    match_related=_OF_A_DEPLOYMENT,
+    for_each={"prefect.resource.id"},
+    after={_HEARTBEAT},
+    expect={_HEARTBEAT} | _ENDED,
+    posture=Posture.Proactive,
+    threshold=1,
+    within=SILENCE,
+)
+_RUN = "{{ deployment.name }} {{ flow_run.state.name | lower }}: {{ flow_run.state.message or flow_run.name }} {{ flow_run | ui_url }}"
+# What is told, by the name of its automation: when, and in which words.
+TOLD = {
+    "DreamVideo: a run failed": (
+        {"expect": _FAILED, "match": _FLOW_RUN, "match_related": _OF_A_DEPLOYMENT}, _RUN
+    ),
+    "DreamVideo: a schedule is done": (
+        {"expect": {"prefect.flow-run.Completed"}, "match": _FLOW_RUN, "match_related": _OF_A_SCHEDULE}, _RUN
+    ),
+    "DreamVideo: scores fell": ({"expect": {REGRESSED}}, "{{ event.payload.text }}"),
+}  # fmt: skip
+
+
+def set_up_alerts(client: SyncPrefectClient) -> bool:
+    """Create or renew the alerts on a Prefect server; returns whether a webhook is there to tell them to.
+
+    The URL goes into a block of the Prefect server, which keeps it encrypted, and nowhere else.
+
+    Raises:
+        InputError: the URL is none.
+    """
+    url = os.environ.get(WEBHOOK, "")
+    if url and not url.startswith(("https://", "http://")):
+        raise InputError(f"{WEBHOOK} must begin with https:// or http://")  # its value is a secret
+    # A worker that was killed cannot say so.
+    gone = ChangeFlowRunState(state=StateType.CRASHED, message="no sign of life; its process or machine is gone")
+    _automate(client, "DreamVideo: a run fell silent", _SILENT, gone)
+    if url:
+        block = _webhook(url)
+        for name, (when, words) in TOLD.items():
+            trigger = EventTrigger(posture=Posture.Reactive, threshold=1, **when)
+            payload = '{"text": {% filter tojson %}' + words + "{% endfilter %}}"
+            _automate(client, name, trigger, CallWebhook(block_document_id=block, payload=payload))
+    return bool(url)
+
+
+def _webhook(url: str) -> UUID:
+    try:
+        return Webhook(url=url, headers=SecretDict({"Content-Type": "application/json"})).save(BLOCK, overwrite=True)
+    except PrefectHTTPStatusError as error:
+        # Its own message repeats what was sent.
+        raise RuntimeError(f"Prefect does not take the webhook (status {error.response.status_code})") from None
+
+
+def _automate(client: SyncPrefectClient, name: str, trigger: EventTrigger, action: ActionTypes) -> None:
+    """Create an automation, or renew it."""
+    automation = AutomationCore(name=name, trigger=trigger, actions=[action])
+    there = client.read_automations_by_name(name)
+    if there:
+        client.update_automation(there[0].id, automation)
+    else:
+        client.create_automation(automation)

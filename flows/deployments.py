@@ -1,0 +1,89 @@
+"""What a Prefect server can start: one thin flow for each deployment of prefect.yaml.
+
+A worker runs them in the repository's folder, so that a profile, the data and the weights are found as the command line
+finds them. Small values go in; MLflow run ids and paths come out.
+"""
+
+from prefect import flow
+
+from flows.cli import profile_params
+
+
+@flow(name="train-subject")
+def train_subject(name: str, method: str | None = None, profile: str | None = None) -> str:
+    """Train the adapter of one subject, if it has none; returns the id of its MLflow run.
+
+    Args:
+        name: of the subject in the catalog.
+        method: one of the profile's methods; the profile names its default.
+        profile: section of params.yaml; the file names the default.
+    """
+    return _train("identity", name, method, profile)
+
+
+@flow(name="train-motion")
+def train_motion(name: str, method: str | None = None, profile: str | None = None) -> str:
+    """Train the adapter of one motion, if it has none; returns the id of its MLflow run.
+
+    Args:
+        name: of the motion in the catalog.
+        method: one of the profile's methods; the profile names its default.
+        profile: section of params.yaml; the file names the default.
+    """
+    return _train("motion", name, method, profile)
+
+
+@flow(name="benchmark")
+def benchmark(
+    subjects: str | None = None,
+    motions: str | None = None,
+    prompts: int | None = None,
+    seed: int | None = None,
+    method: str | None = None,
+    profile: str | None = None,
+) -> str:
+    """Run the benchmark; returns the id of its MLflow run.
+
+    Args:
+        subjects: how many ("3") or which ("dog,van"); all if empty.
+        motions: how many ("4") or which ("wave_up,square"); all if empty.
+        prompts: per combination.
+        seed: another seed gives other videos from the same adapters.
+        method: one of the profile's methods; the profile names its default.
+        profile: section of params.yaml; the file names the default.
+
+    Raises:
+        RuntimeError: some combinations failed, so that Prefect shows and tells it; the next run tries them again.
+    """
+    from flows.benchmark import Request, run_benchmark
+
+    outcome = run_benchmark(profile_params(profile, method), Request(subjects, motions, prompts, seed))
+    if outcome.failed:
+        raise RuntimeError(
+            f"{outcome.failed} of {outcome.failed + outcome.finished} combinations failed; MLflow run {outcome.run_id}"
+        )
+    return outcome.run_id
+
+
+@flow(name="report")
+def report(run_id: str | None = None, profile: str | None = None) -> str:
+    """Build the report of a benchmark again from what MLflow keeps; returns where the file is.
+
+    Args:
+        run_id: MLflow run of a benchmark; the newest if empty.
+        profile: section of params.yaml; the file names the default.
+    """
+    params = profile_params(profile)
+    from flows.report import latest_benchmark, write_report
+    from flows.tracking import Tracking
+
+    _, path = write_report(params, run_id or latest_benchmark(Tracking(params.tracking)))
+    return str(path)
+
+
+def _train(kind: str, name: str, method: str | None, profile: str | None) -> str:
+    params = profile_params(profile, method)
+    from flows.customize import customize
+
+    run_id, _ = customize(params, kind, name)
+    return run_id

@@ -1,0 +1,107 @@
+"""Processes in the background: started once, known again by id and start time, stopped with all that they started."""
+
+import json
+import os
+import subprocess
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+from dreamvideo.files import replacing
+
+PATIENCE = 20.0  # seconds that a process has to end by itself
+CLOCK = 2.0  # seconds by which two readings of one start time may differ
+
+
+@dataclass(frozen=True)
+class Service:
+    """A process to run, and where it answers."""
+
+    name: str
+    command: tuple[str, ...]
+    url: str
+    # Besides that of this process; it may hold secrets.
+    environment: dict[str, str] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True)
+class Running:
+    """A process that was started, and still runs."""
+
+    name: str
+    url: str
+    process: psutil.Process = field(repr=False)
+
+
+def start(service: Service, folder: Path) -> subprocess.Popen:
+    """Start a service; its output goes to ``<folder>/<name>.log``, and what finds it again to ``<folder>/<name>.json``."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # logs and databases are the user's own
+    with (folder / f"{service.name}.log").open("ab") as log:
+        # A session of its own: a Ctrl-C in the user's terminal is not meant for it.
+        process = subprocess.Popen(
+            service.command,
+            env=os.environ | service.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    known = {"pid": process.pid, "started": psutil.Process(process.pid).create_time(), "url": service.url}
+    with replacing(folder / f"{service.name}.json") as path:
+        path.write_text(json.dumps(known))
+    return process
+
+
+def running(folder: Path, name: str) -> Running | None:
+    """The process of a service, or None where it does not run; an id that another process has by now does not count."""
+    path = folder / f"{name}.json"
+    if not path.exists():
+        return None
+    known = json.loads(path.read_text())
+    try:
+        process = psutil.Process(known["pid"])
+        if process.status() == psutil.STATUS_ZOMBIE or abs(process.create_time() - known["started"]) > CLOCK:
+            return None
+    except psutil.NoSuchProcess:
+        return None
+    return Running(name, known["url"], process)
+
+
+def started(folder: Path) -> dict[str, Running | None]:
+    """Every service that was started in a folder and not stopped; None for one that ended by itself."""
+    return {path.stem: running(folder, path.stem) for path in sorted(folder.glob("[!.]*.json"))}
+
+
+def stop(name: str, folder: Path, children_first: bool = False) -> bool:
+    """End a service and every process that it started; those that do not end by themselves are killed.
+
+    Args:
+        name: of the service.
+        folder: where it was started.
+        children_first: ask what it started before it is asked itself, where it has to tell of their end.
+
+    Returns:
+        Whether it still ran.
+    """
+    there = running(folder, name)
+    if there:
+        try:
+            children = there.process.children(recursive=True)
+        except psutil.NoSuchProcess:
+            children = []
+        if children_first:
+            _end(children)
+        _end([there.process])
+        _end(children)
+    (folder / f"{name}.json").unlink(missing_ok=True)
+    return there is not None
+
+
+def _end(processes: list[psutil.Process]) -> None:
+    for send in (psutil.Process.terminate, psutil.Process.kill):
+        for process in processes:
+            with suppress(psutil.NoSuchProcess):
+                send(process)
+        _, processes = psutil.wait_procs(processes, PATIENCE)
