@@ -13,6 +13,7 @@ from prefect import task
 from dreamvideo.dataset.clips import stride, write_clip
 from dreamvideo.dataset.images import read_image
 from dreamvideo.files import seed_from
+from dreamvideo.memory import memory_explained
 from dreamvideo.sample import invert_latents, sample_latents
 from dreamvideo.weights import read_weights
 from flows.claims import Taken, claimed
@@ -23,6 +24,7 @@ from flows.tracking import GENERATION_KEY, flatten
 from flows.workbench import Workbench, workbench
 
 KIND = "cell"
+SAMPLING_REMEDY = "set compute.precision to bfloat16, or lower data.num_frames"
 # What two cells must share to be compared: all that decides a video besides its adapters, and all that decides its scores.
 COMPOSITION, SCORING = "dreamvideo.composition", "dreamvideo.scoring"
 
@@ -82,7 +84,8 @@ def run_cell(bench: Workbench, plan: CellPlan, adapters: dict[str, str], parent:
             record.params["video_of"] = made
             shutil.copyfile(bench.tracking.fetch(made), path)
         else:
-            generate_video(bench, plan, *load_adapters(bench, plan, adapters), path)
+            with memory_explained(f"generating {name}", SAMPLING_REMEDY):
+                generate_video(bench, plan, *load_adapters(bench, plan, adapters), path)
             record.metrics["seconds.generate"] = time.monotonic() - started
         generated = time.monotonic()
         record.metrics |= bench.suite.score_video(path, subject, motion, plan.prompt)

@@ -18,6 +18,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 
 from dreamvideo.base_models.contract import Architecture, VideoDiffusionModel, base_models
 from dreamvideo.errors import InputError
+from dreamvideo.memory import in_chunks
 from dreamvideo.params import BaseModelParams, ComputeParams
 from dreamvideo.pretrained import (
     base_model_key,
@@ -133,26 +134,27 @@ class ModelScope(VideoDiffusionModel):
     @torch.no_grad()
     def encode_appearance(self, images: Tensor) -> Tensor:
         """Image embeddings (B, C') as ``encode_image`` gives them, not normalised."""
-        embeddings = []
-        for chunk in images.to(self.device).split(FRAMES_AT_ONCE):
-            sized = functional.interpolate(chunk, self.visual.image_size, mode="bicubic", antialias=True)
-            pixels = (sized.clamp(-1, 1) + 1) / 2
-            embeddings.append(self.visual((pixels - self.image_mean) / self.image_std))
-        return torch.cat(embeddings)
+
+        def embed(chunk: Tensor) -> Tensor:
+            size = self.visual.image_size
+            sized = functional.interpolate(chunk.to(self.device), size, mode="bicubic", antialias=True)
+            return self.visual(((sized.clamp(-1, 1) + 1) / 2 - self.image_mean) / self.image_std)
+
+        return in_chunks(embed, images, FRAMES_AT_ONCE)
 
     @torch.no_grad()
     def encode_frames(self, frames: Tensor) -> Tensor:
         """Latents (B, C, F, H, W): the mean of the VAE's posterior, scaled."""
-        chunks = frames.flatten(0, 1).split(FRAMES_AT_ONCE)
-        latents = torch.cat([self.vae.encode(chunk.to(self.device)).latent_dist.mean for chunk in chunks])
+        encode = lambda chunk: self.vae.encode(chunk.to(self.device)).latent_dist.mean  # noqa: E731
+        latents = in_chunks(encode, frames.flatten(0, 1), FRAMES_AT_ONCE)
         return (latents * self.vae.config.scaling_factor).unflatten(0, frames.shape[:2]).transpose(1, 2)
 
     @torch.no_grad()
     def decode_latents(self, latents: Tensor) -> Tensor:
         """Clips (B, F, 3, S, S)."""
         batch, _, frames = latents.shape[:3]
-        chunks = (latents / self.vae.config.scaling_factor).transpose(1, 2).flatten(0, 1).split(FRAMES_AT_ONCE)
-        decoded = torch.cat([self.vae.decode(chunk).sample for chunk in chunks])
+        singly = (latents / self.vae.config.scaling_factor).transpose(1, 2).flatten(0, 1)
+        decoded = in_chunks(lambda chunk: self.vae.decode(chunk).sample, singly, FRAMES_AT_ONCE)
         return decoded.clamp(-1, 1).unflatten(0, (batch, frames))
 
     def _placeholder_id(self) -> int:

@@ -1,0 +1,43 @@
+"""What to do when a GPU's memory does not suffice: smaller chunks where the work allows it, else one clear sentence."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+
+def in_chunks(work: Callable[[Tensor], Tensor], items: Tensor, size: int) -> Tensor:
+    """Work on independent items a chunk at a time; the chunk is halved whenever memory does not suffice.
+
+    Args:
+        work: from (n, ...) to (n, ...), item by item.
+        items: (N, ...).
+        size: how many to begin with.
+    """
+    while True:
+        try:
+            return torch.cat([work(chunk) for chunk in items.split(size)])
+        except torch.OutOfMemoryError:
+            if size == 1:
+                raise
+            size = max(1, size // 2)
+        torch.cuda.empty_cache()
+
+
+@contextmanager
+def memory_explained(what: str, remedy: str) -> Iterator[None]:
+    """Say what ran out of memory, how much there is, and what lowers the need.
+
+    Raises:
+        RuntimeError: in place of torch's own error; the memory is free again for what comes next.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        torch.cuda.empty_cache()
+        there = ""
+        if torch.cuda.is_available():
+            used, total = torch.cuda.max_memory_allocated() / 2**30, torch.cuda.mem_get_info()[1] / 2**30
+            there = f" (more than {used:.1f} GiB needed, the GPU has {total:.1f} GiB)"
+        raise RuntimeError(f"{what} does not fit into the GPU's memory{there}; {remedy}") from error
