@@ -77,6 +77,9 @@ def run(
         str | None,
         typer.Option(help="The GPU of a worker, as CUDA_VISIBLE_DEVICES names it; the first one if omitted."),
     ] = None,
+    with_healthcheck: Annotated[
+        bool, typer.Option("--with-healthcheck", help="A worker answers on http://127.0.0.1:8080/health, too.")
+    ] = False,
 ) -> None:
     """Run one of them here until it is stopped: for containers, service units and further machines.
 
@@ -89,11 +92,11 @@ def run(
     settings = server_settings()
     if name == "worker":
         servers = [_named_in_environment(variable) for variable in ("PREFECT_API_URL", "MLFLOW_TRACKING_URI")]
-        service = worker_service(*servers, gpu or next(iter(gpus()), None))
+        service = worker_service(*servers, gpu or next(iter(gpus()), None), with_healthcheck)
     elif name in ("prefect", "mlflow"):
         params = load_params()
         _warn_if_open(settings)
-        prepare(settings, params)
+        prepare(name, settings, params)
         service = prefect_service(settings) if name == "prefect" else mlflow_service(settings, params)
     else:
         raise unknown_name("server", name, ["prefect", "mlflow", "worker"])

@@ -6,6 +6,7 @@ from pathlib import Path
 from dreamvideo.dataset.catalog import Catalog
 from dreamvideo.errors import InputError, unknown_name
 from flows.progress import bar
+from flows.provenance import dvc_repository
 
 POINTERS = ("data.dvc", "models.dvc")
 
@@ -17,13 +18,12 @@ def pull() -> dict[str, str]:
         InputError: no .dvc file here, or the remote does not have the files.
     """
     from dvc.exceptions import DvcException
-    from dvc.repo import Repo
 
     missing = [pointer for pointer in POINTERS if not Path(pointer).exists()]
     if missing:
         raise InputError(f"{missing[0]}: no such file; run from the repository's folder")
     done = {}
-    with Repo(".") as repo:
+    with dvc_repository(Path()) as repo:
         for pointer in POINTERS:
             try:
                 stats = repo.pull(targets=[pointer])

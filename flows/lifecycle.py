@@ -56,8 +56,8 @@ def up(settings: ServerSettings, params: Params, say: Callable[[str], None]) -> 
     missing = _missing(services, say)
     for service in missing:
         check_port(settings.host, getattr(settings, f"{service.name}_port"), f"{service.name}_port")
-    if missing:
-        prepare(settings, params)
+    for service in missing:
+        prepare(service.name, settings, params)
     _start_all(missing, say, _answers)
     urls = {service.name: there.url for service in services if (there := running(FOLDER, service.name))}
     api = f"{urls['prefect']}/api"

@@ -5,17 +5,24 @@ import platform
 import subprocess
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import yaml
 
 from dreamvideo.dataset.catalog import Catalog
 from dreamvideo.files import content_key
 
+if TYPE_CHECKING:
+    from dvc.repo import Repo
+
 PACKAGES = ("torch", "diffusers", "open_clip_torch", "prefect", "mlflow", "dvc", "great_expectations", "pandas")
 
 
 def git_commit() -> str:
-    """The checked-out commit, marked where files differ from it; "none" outside a git repository."""
+    """The checked-out commit, marked where files differ from it.
+
+    Outside a git repository, what DREAMVIDEO_COMMIT says: an image has it from its build; "none" where it says nothing.
+    """
 
     def git(*arguments: str) -> str:
         return subprocess.run(["git", *arguments], capture_output=True, text=True, check=True).stdout.strip()
@@ -24,7 +31,7 @@ def git_commit() -> str:
         changed = git("status", "--porcelain", "--untracked-files=no")
         return git("rev-parse", "HEAD") + ("+uncommitted" if changed else "")
     except (OSError, subprocess.CalledProcessError):
-        return "none"
+        return os.environ.get("DREAMVIDEO_COMMIT") or "none"
 
 
 def data_hash(catalog: Catalog) -> str:
@@ -40,13 +47,20 @@ def data_hash(catalog: Catalog) -> str:
     return f"uncommitted:{content_key([entry.content_key for entry in entries])}"
 
 
+def dvc_repository(folder: Path) -> "Repo":
+    """DVC in a folder, which need not be a git repository: an archive of the code is none, nor an image."""
+    from dvc.repo import Repo
+
+    config = None if (folder / ".git").exists() else {"core": {"no_scm": True}}
+    return Repo(str(folder.resolve()), config=config)
+
+
 def _is_clean(pointer: Path) -> bool:
     """Whether DVC finds the tracked folder as it was committed."""
     from dvc.exceptions import DvcException
-    from dvc.repo import Repo
 
     try:
-        with Repo(str(pointer.parent.resolve())) as repo:
+        with dvc_repository(pointer.parent) as repo:
             return repo.status(targets=[str(pointer.resolve())]) == {}
     except DvcException:
         return False

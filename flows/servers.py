@@ -16,7 +16,6 @@ FOLDER = Path("server")  # databases, logs and process ids
 POOL = "gpu"
 PREFIX = "DREAMVIDEO_"
 HOME = "DREAMVIDEO_HOME"  # where a worker finds params.yaml, data and weights; prefect.yaml names it
-SCHEMAS = ("prefect", "mlflow")  # in PostgreSQL: each keeps the version of its tables under the same name
 HEARTBEAT = 60  # seconds between a run's signs of life
 QUIET = {"PREFECT_LOGGING_LEVEL": "INFO", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 
@@ -78,7 +77,7 @@ def prefect_service(settings: ServerSettings) -> Service:
     environment |= {name: os.environ.get(name, url) for name, url in own.items()}
     if settings.database:
         database = settings.database.replace("postgresql://", "postgresql+asyncpg://", 1)
-        environment["PREFECT_SERVER_DATABASE_SQLALCHEMY_CONNECT_ARGS_SEARCH_PATH"] = f"{SCHEMAS[0]}, public"
+        environment["PREFECT_SERVER_DATABASE_SQLALCHEMY_CONNECT_ARGS_SEARCH_PATH"] = "prefect, public"
     environment["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = database
     command = ("-m", "prefect", "server", "start", "--host", settings.host, "--port", str(settings.prefect_port))
     return Service("prefect", (sys.executable, *command), settings.prefect_url, environment)
@@ -90,7 +89,8 @@ def mlflow_service(settings: ServerSettings, params: Params) -> Service:
     folder = params.tracking.artifacts.resolve().as_uri()
     if settings.database:
         separator = "&" if "?" in settings.database else "?"
-        store = f"{settings.database}{separator}options=-csearch_path%3D{SCHEMAS[1]}"
+        # A schema for each of the two, since both keep the version of their tables under the same name.
+        store = f"{settings.database}{separator}options=-csearch_path%3Dmlflow"
         command += ["--artifacts-destination", settings.artifacts or folder]
     else:
         # Artifacts by their path, so that they are found with this server and without it.
@@ -100,20 +100,23 @@ def mlflow_service(settings: ServerSettings, params: Params) -> Service:
     return Service("mlflow", (sys.executable, *command), settings.mlflow_url, environment)
 
 
-def worker_service(api: str, mlflow_url: str, gpu: str | None) -> Service:
+def worker_service(api: str, mlflow_url: str, gpu: str | None, with_healthcheck: bool = False) -> Service:
     """A Prefect worker that runs one flow at a time, on one GPU or on none.
 
     Args:
         api: URL of the Prefect server's API.
         mlflow_url: of the MLflow server.
         gpu: its name in CUDA_VISIBLE_DEVICES.
+        with_healthcheck: whether it says by HTTP on this machine how it is; two workers of a machine cannot both.
     """
     name = f"worker-{'cpu' if gpu is None else gpu}"
-    command = ("-m", "prefect", "worker", "start", "--pool", POOL, "--type", "process", "--limit", "1", "--name")
+    command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", POOL, "--type", "process", "--limit", "1"]
+    command += ["--name", worker_name(name), *(["--with-healthcheck"] if with_healthcheck else [])]
     environment = QUIET | {
         "PREFECT_HOME": str((FOLDER / "prefect").resolve()),
         "PREFECT_API_URL": api,
         "PREFECT_WORKER_QUERY_SECONDS": "5",
+        "PREFECT_WORKER_WEBSERVER_HOST": "127.0.0.1",
         "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT),
         "MLFLOW_TRACKING_URI": mlflow_url,
         "CUDA_VISIBLE_DEVICES": gpu or "",
@@ -122,7 +125,7 @@ def worker_service(api: str, mlflow_url: str, gpu: str | None) -> Service:
         f"{PREFIX}DATABASE": "",
         f"{PREFIX}ALERT_WEBHOOK": "",
     }
-    return Service(name, (sys.executable, *command, worker_name(name)), api, environment)
+    return Service(name, tuple(command), api, environment)
 
 
 def worker_name(service: str) -> str:
@@ -139,20 +142,25 @@ def gpus() -> list[str]:
     return (chosen or [str(index) for index in range(count)])[:count]
 
 
-def prepare(settings: ServerSettings, params: Params) -> None:
-    """Create the stores before anything uses them, since a first use by several processes at once fails.
+def prepare(service: str, settings: ServerSettings, params: Params) -> None:
+    """Create what a server keeps its data in before anything uses it, since a first use by several processes at once fails.
+
+    Args:
+        service: "prefect" or "mlflow".
+        settings: which name the database, if any.
+        params: which name the store of runs where there is no database.
 
     Raises:
-        InputError: no SQLite file to keep runs in, or a database that cannot be reached.
+        InputError: no SQLite file to keep runs in, or a database that cannot be used.
     """
     if settings.database:
-        _create_schemas(settings.database)
-    elif not params.tracking.uri.startswith("sqlite:///"):
-        raise InputError(
-            f"params.yaml: tracking.uri is {params.tracking.uri!r}, which is a server already; "
-            "name a file, as in sqlite:///mlflow.db, to serve it"
-        )
-    else:
+        _create_schema(settings.database, service)
+    elif service == "mlflow":
+        if not params.tracking.uri.startswith("sqlite:///"):
+            raise InputError(
+                f"params.yaml: tracking.uri is {params.tracking.uri!r}, which is a server already; "
+                "name a file, as in sqlite:///mlflow.db, to serve it"
+            )
         from flows.tracking import Tracking
 
         Tracking(params.tracking)
@@ -176,7 +184,7 @@ def check_port(host: str, port: int, setting: str) -> None:
             ) from error
 
 
-def _create_schemas(url: str) -> None:
+def _create_schema(url: str, schema: str) -> None:
     from sqlalchemy import create_engine, text
     from sqlalchemy.engine import make_url
     from sqlalchemy.exc import SQLAlchemyError
@@ -184,8 +192,7 @@ def _create_schemas(url: str) -> None:
     try:
         engine = create_engine(url)
         with engine.begin() as connection:
-            for schema in SCHEMAS:
-                connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {schema}"))
+            connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {schema}"))
         engine.dispose()
     except ModuleNotFoundError as error:
         raise InputError(
