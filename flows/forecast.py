@@ -1,5 +1,6 @@
-"""What a benchmark would do and how long it should take, from the rates measured on this tracking store."""
+"""What a benchmark would do, how long it should take and what it stores, from the rates measured on this tracking store."""
 
+from collections.abc import Callable
 from statistics import median
 
 from mlflow.entities import Run
@@ -7,14 +8,20 @@ from mlflow.entities import Run
 from dreamvideo.dataset.catalog import load_catalog
 from dreamvideo.params import Params
 from flows.benchmark import Request, plan_request
-from flows.tracking import GENERATION_KEY, KEY, Tracking
+from flows.tracking import BYTES, GENERATION_KEY, KEY, Tracking
 
 # Seconds of the default method on two idle cores of an AMD EPYC (Milan); only until this store has measurements.
 UNMEASURED = {"identity adapters": 56.0, "motion adapters": 36.0, "combinations": 4.3}
+UNMEASURED_BYTES = {
+    "identity adapters": 2.1e5,
+    "motion adapters": 1.7e6,
+    "combinations": 1.7e4,
+    "videos to score again": 1.7e4,
+}
 
 
 def forecast(params: Params, request: Request) -> list[str]:
-    """Lines that say what is cached, what must run, and for how long."""
+    """Lines that say what is cached, what must run, for how long, and what that stores."""
     tracking = Tracking(params.tracking)
     plan = plan_request(params, load_catalog(params.data.root), request)
     adapter_runs, cell_runs = (
@@ -31,11 +38,12 @@ def forecast(params: Params, request: Request) -> list[str]:
         for k in ("identity", "motion")
     }
     runs["combinations"] = [run for run in cell_runs if "video_of" not in run.data.params]
-    rates = {what: _typical(found) for what, found in runs.items()}
-    # Every video that is there was scored when it was made.
-    scored = [run.data.metrics["seconds.score"] for run in cell_runs[:100] if "seconds.score" in run.data.metrics]
-    rates["videos to score again"] = median(scored) if scored else None
-    seconds, lines, measured = 0.0, [], True
+    rates = {what: _typical(found, _seconds) for what, found in runs.items()}
+    # Every video that is there was scored when it was made; scoring it again stores it again.
+    scored = [run for run in cell_runs if "seconds.score" in run.data.metrics]
+    rates["videos to score again"] = _typical(scored, lambda run: run.data.metrics["seconds.score"])
+    runs["videos to score again"] = runs["combinations"]
+    seconds, stored, lines, measured = 0.0, 0.0, [], True
     for what, all_keys in wanted.items():
         if not all_keys:
             continue
@@ -43,16 +51,24 @@ def forecast(params: Params, request: Request) -> list[str]:
         measured &= rate is not None or not missing
         rate = UNMEASURED[what] if rate is None else rate
         seconds += missing * rate
+        stored += missing * (_typical(runs[what], _bytes) or UNMEASURED_BYTES[what])
         lines.append(_line(what, len(all_keys), missing, rate))
     source = "measured here" if measured else "partly from a reference machine with two idle cores"
-    lines.append(f"expected time: {_duration(seconds)} ({source})")
-    return lines
+    return [*lines, f"expected time: {_duration(seconds)} ({source})", f"expected storage: {stored / 1e6:.1f} MB"]
 
 
-def _typical(runs: list[Run]) -> float | None:
-    """Median seconds of the newest hundred runs, or None where there is none."""
-    durations = [(run.info.end_time - run.info.start_time) / 1000 for run in runs[:100]]
-    return median(durations) if durations else None
+def _typical(runs: list[Run], figure: Callable[[Run], float | None]) -> float | None:
+    """The median of a figure over the newest hundred runs that have it, or None where there is none."""
+    found = [value for run in runs[:100] if (value := figure(run)) is not None]
+    return median(found) if found else None
+
+
+def _seconds(run: Run) -> float:
+    return (run.info.end_time - run.info.start_time) / 1000
+
+
+def _bytes(run: Run) -> float | None:
+    return run.data.metrics.get(BYTES)
 
 
 def _line(what: str, wanted: int, missing: int, rate: float) -> str:

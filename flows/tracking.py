@@ -20,6 +20,7 @@ from dreamvideo.files import content_key, sha256_file
 from dreamvideo.params import TrackingParams
 
 KIND, KEY, ARTIFACT, SHA256 = "dreamvideo.kind", "dreamvideo.key", "dreamvideo.artifact", "dreamvideo.sha256"
+BYTES = "artifact.bytes"
 MOST_METRICS = 1000  # of one request; a training's curve has more
 TRACKING_URI = "MLFLOW_TRACKING_URI"  # the environment variable that users set
 GENERATION_KEY = "dreamvideo.generation_key"  # of a cell: what decides its video, but not its scores
@@ -119,6 +120,7 @@ class Tracking:
         """Store the artifact that makes a run reusable, and its hash."""
         self.client.log_artifact(record.run_id, str(path))
         record.tags |= {ARTIFACT: path.name, SHA256: sha256_file(path)}
+        record.metrics[BYTES] = float(path.stat().st_size)
 
     def attach(self, run_id: str, *paths: Path) -> None:
         """Store further artifacts."""

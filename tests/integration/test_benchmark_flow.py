@@ -20,6 +20,7 @@ from evaluation.metrics import METRICS, Metric
 from flows import cells, customize
 from flows.benchmark import Request, run_benchmark
 from flows.compare import compare_runs
+from flows.forecast import forecast
 from flows.provenance import data_hash
 from flows.report import write_report
 from flows.tracking import KEY, Tracking
@@ -144,6 +145,21 @@ def test_a_failed_cell_is_counted_and_shown_and_tried_again(first, monkeypatch):
     monkeypatch.undo()
     outcome = run_benchmark(load_params(), Request(seed=1))
     assert (outcome.finished, outcome.failed, outcome.reused) == (4, 0, 2)
+
+
+def test_the_plan_says_what_is_cached_and_what_the_rest_costs(first):
+    cached = forecast(load_params(), Request())
+    assert cached[-2:] == ["expected time: 0 seconds (measured here)", "expected storage: 0.0 MB"]
+    assert any("combinations: 4, of which 4 cached and 0 to run" in line for line in cached)
+    params = load_params()
+    longer = params.model_copy(update={"sampling": params.sampling.model_copy(update={"steps": 3})})
+    lines = forecast(longer, Request())
+    assert any("identity adapters: 2, of which 2 cached" in line for line in lines)
+    assert any("combinations: 4, of which 0 cached and 4 to run" in line for line in lines)
+    tracking = Tracking(params.tracking)
+    videos = [tracking.fetch(run.info.run_id).stat().st_size for run in runs_of("cell")]
+    stored = float(lines[-1].removeprefix("expected storage: ").removesuffix(" MB"))
+    assert stored == pytest.approx(4 * sum(videos) / len(videos) / 1e6, abs=0.1)
 
 
 def test_another_method_runs_through_the_same_door_and_is_held_against_the_first(first):
