@@ -87,7 +87,7 @@ def run(
     """
     from dreamvideo.errors import unknown_name
     from dreamvideo.params import load_params
-    from flows.servers import gpus, mlflow_service, prefect_service, prepare, server_settings, worker_service
+    from flows.servers import FOLDER, gpus, mlflow_service, prefect_service, prepare, server_settings, worker_service
 
     settings = server_settings()
     if name == "worker":
@@ -100,6 +100,7 @@ def run(
         service = prefect_service(settings) if name == "prefect" else mlflow_service(settings, params)
     else:
         raise unknown_name("server", name, ["prefect", "mlflow", "worker"])
+    FOLDER.mkdir(mode=0o700, exist_ok=True)
     os.execvpe(service.command[0], service.command, os.environ | service.environment)
 
 
