@@ -1,5 +1,6 @@
 """The ``dreamvideo data`` commands."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -8,8 +9,14 @@ from rich.text import Text
 
 from flows.cli import Profile, app, out, profile_params
 
-data_app = typer.Typer(no_args_is_help=True, help="Fetch, check, show or rebuild the dataset.")
+data_app = typer.Typer(no_args_is_help=True, help="Fetch, check, show, extend or rebuild the dataset.")
+import_app = typer.Typer(no_args_is_help=True, help="Add images and clips of your own, or build the paper's dataset.")
 app.add_typer(data_app, name="data")
+data_app.add_typer(import_app, name="import")
+
+Name = Annotated[str, typer.Argument(help="What to call it: lower-case letters, digits and _.")]
+Licence = Annotated[str, typer.Option(help="The licence of the files, by its SPDX identifier if it has one.")]
+Source = Annotated[str, typer.Option(help="Where the files are from: an address, or 'photographed by me'.")]
 
 
 @data_app.command()
@@ -66,3 +73,74 @@ def build(profile: Profile = None) -> None:
 
     run(params.data.root)
     out.print(f"wrote {params.data.root}; `dvc add {params.data.root}` makes it a new version")
+
+
+@import_app.command()
+def subject(
+    name: Name,
+    folder: Annotated[Path, typer.Argument(help="A folder of 3 or more images.")],
+    class_word: Annotated[str, typer.Option(help="The word that the base model knows for it, such as dog.")],
+    kind: Annotated[str, typer.Option(help="pet or object.")],
+    licence: Licence,
+    source: Source,
+    masks: Annotated[
+        Path | None, typer.Option(help="A folder with a mask for each image, called like it, white on the subject.")
+    ] = None,
+    profile: Profile = None,
+) -> None:
+    """Import a pet or an object from images of any format and size."""
+    params = profile_params(profile)
+    from flows.data import import_subject
+
+    notes = import_subject(
+        params, folder, masks, name=name, class_word=class_word, kind=kind, licence=licence, source=source
+    )
+    _say(f"imported subject {name} into {params.data.root}", notes)
+
+
+@import_app.command()
+def motion(
+    name: Name,
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="PATH...", help="Clips, folders of clips, or folders of numbered frames.")
+    ],
+    words: Annotated[str, typer.Option(help="What fills {motion} in prompts, such as 'playing guitar'.")],
+    caption: Annotated[str, typer.Option(help="What the clips show, such as 'a person is playing guitar'.")],
+    kind: Annotated[str, typer.Option(help="A word to group motions by, such as human.")],
+    licence: Licence,
+    source: Source,
+    fps: Annotated[
+        float | None, typer.Option(help="Frames per second; needed for numbered frames, else the file says it.")
+    ] = None,
+    profile: Profile = None,
+) -> None:
+    """Import a motion from clips of any format, size and rate."""
+    params = profile_params(profile)
+    from flows.data import import_motion
+
+    notes = import_motion(
+        params, paths, fps, name=name, words=words, caption=caption, kind=kind, licence=licence, source=source
+    )
+    _say(f"imported motion {name} into {params.data.root}", notes)
+
+
+@import_app.command()
+def paper(
+    subjects: Annotated[Path, typer.Option(help="The folder `dataset` of github.com/google/dreambooth.")],
+    ucf101: Annotated[Path, typer.Option(help="UCF101's folder of classes, `UCF-101`.")],
+    ucf_sports: Annotated[Path, typer.Option(help="UCF Sports' folder of classes, `ucf action`.")],
+    davis: Annotated[Path, typer.Option(help="DAVIS' folder of sequences, such as `JPEGImages/480p`.")],
+    profile: Profile = None,
+) -> None:
+    """Build the paper's dataset, 20 subjects and 30 motions, from copies that you downloaded."""
+    params = profile_params(profile)
+    from flows.data import import_paper
+
+    notes = import_paper(params, {"dreambooth": subjects, "ucf101": ucf101, "ucf_sports": ucf_sports, "davis": davis})
+    _say(f"imported the paper's subjects and motions into {params.data.root}", notes)
+
+
+def _say(done: str, notes: list[str]) -> None:
+    out.print(Text(f"{done}; `dreamvideo data check` examines the whole dataset"))
+    for note in notes:
+        out.print(Text.assemble(("note: ", "yellow"), note))

@@ -30,7 +30,7 @@ class Subject:
     licence: str
     sha256: dict[str, str]  # by path relative to the catalog: the images', then the masks'
     truth: dict[str, Any] | None = None
-    origin: dict[str, dict[str, str]] | None = None  # for an imported file, the name and SHA-256 of what it was made from
+    origin: dict[str, dict[str, str]] | None = None  # {file, sha256} of what an imported file was made from
 
     @property
     def content_key(self) -> str:
@@ -60,7 +60,7 @@ class Motion:
     licence: str
     sha256: dict[str, str]  # by path relative to the catalog, in the order of the clips
     truth: dict[str, Any] | None = None
-    origin: dict[str, dict[str, str]] | None = None  # for an imported file, the name and SHA-256 of what it was made from
+    origin: dict[str, dict[str, str]] | None = None  # {file, sha256} of what an imported file was made from
 
     @property
     def content_key(self) -> str:
@@ -182,7 +182,7 @@ def _subject(name: str, entry: Entry) -> Subject:
             licence=entry.text("licence"),
             sha256=entry.digests((*images, *masks)),
             truth=entry.take("truth", dict, "a mapping", default=None),
-            origin=entry.take("origin", dict, "a mapping", default=None),
+            origin=entry.origins(),
         )
     )
 
@@ -201,7 +201,7 @@ def _motion(name: str, entry: Entry) -> Motion:
             licence=entry.text("licence"),
             sha256=entry.digests([clip.path for clip in clips]),
             truth=entry.take("truth", dict, "a mapping", default=None),
-            origin=entry.take("origin", dict, "a mapping", default=None),
+            origin=entry.origins(),
         )
     )
 

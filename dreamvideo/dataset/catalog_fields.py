@@ -67,6 +67,14 @@ class Entry:
                 raise self._bad(f"sha256 of {name}", given.get(name), f"64 hexadecimal digits (`sha256sum {name}`)")
         return {name: given[name] for name in wanted}
 
+    def origins(self) -> dict[str, dict[str, str]] | None:
+        """For each file that was imported, what its original was called, and that one's SHA-256."""
+        origins = self.take("origin", dict, "a mapping", default=None)
+        for name, original in (origins or {}).items():
+            if not isinstance(original, dict) or set(original) != {"file", "sha256"}:
+                raise self._bad(f"origin of {name}", original, "a mapping of file and sha256")
+        return origins
+
     def named(self, field: str, kind: str) -> Iterable[tuple[str, "Entry"]]:
         """The entries of a mapping from names."""
         for name, fields in self.take(field, dict, "a mapping from names").items():

@@ -44,7 +44,7 @@ def probe_clip(path: Path) -> ClipProbe:
         container.seek(0)
         frames = sum(1 for packet in container.demux(stream) if packet.size)
         sides = (first.width, first.height) if first.rotation % 180 == 0 else (first.height, first.width)
-        return ClipProbe(frames, frame_rate(stream), *sides)
+        return ClipProbe(frames, _rate(stream), *sides)
 
 
 def read_clip(path: Path) -> tuple[Tensor, float]:
@@ -62,7 +62,7 @@ def read_clip(path: Path) -> tuple[Tensor, float]:
         frames = [upright(frame) for frame in container.decode(stream)]
         if not frames:
             raise InputError(f"clip {path} has no frames; replace it with a whole mp4 file")
-        return torch.stack(frames).permute(0, 3, 1, 2).contiguous(), frame_rate(stream)
+        return torch.stack(frames).permute(0, 3, 1, 2).contiguous(), _rate(stream)
 
 
 def write_clip(path: Path, frames: Tensor, fps: float) -> None:
@@ -190,7 +190,7 @@ def opened_clip(path: Path) -> Iterator[av.container.InputContainer]:
         raise InputError(f"clip {path} cannot be read ({reason}); replace it with a whole mp4 file") from error
 
 
-def frame_rate(stream: av.VideoStream) -> float:
+def _rate(stream: av.VideoStream) -> float:
     """Frames per second; 0 where the container does not say."""
     return float(stream.average_rate or stream.guessed_rate or 0)
 

@@ -1,0 +1,93 @@
+"""Turn any picture into what the dataset holds: upright RGB or a black and white mask, as PNG."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from dreamvideo.dataset.images import open_image, to_rgb
+from dreamvideo.errors import InputError
+
+LONGEST = 1024  # pixels of the longer side; base models and metrics look at 256 to 512
+SHAPE_TOLERANCE = 0.02  # how much the sides' ratio of mask and image may differ, since both were rounded
+
+Size = tuple[int, int]  # width and height in pixels
+
+
+def write_image(source: Path, target: Path) -> tuple[Size, Size]:
+    """Write an image as an upright RGB PNG of at most LONGEST pixels a side, transparency laid on white.
+
+    Returns:
+        Its size before, upright, and after.
+
+    Raises:
+        InputError: the file is unreadable or too large.
+    """
+    image = read_picture(source)
+    before = image.size
+    image.thumbnail((LONGEST, LONGEST), Image.Resampling.LANCZOS)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    image.save(target)
+    return before, image.size
+
+
+def write_mask(source: Path, target: Path, image: Path, before: Size, after: Size) -> None:
+    """Write a mask as white on black, as large as its image is now.
+
+    The foreground is what is opaque where the mask has transparency, otherwise what is nearer to its brightest
+    value than to black: 0 and 1 will do as well as 0 and 255.
+
+    Args:
+        source: the mask, as large as its image was or has become.
+        target: the PNG to write.
+        image: the image, as errors name it.
+        before: the image's size before, upright.
+        after: the image's size now.
+
+    Raises:
+        InputError: the file is unreadable, or of another shape than its image.
+    """
+    mask = open_image(source, "mask")
+    if abs(mask.width * before[1] / (mask.height * before[0]) - 1) > SHAPE_TOLERANCE:
+        raise InputError(
+            f"mask {source} is {_by(mask.size)}, its image {image} is {_by(before)}; export the mask in its image's shape"
+        )
+    alpha = mask.convert("RGBA").getchannel("A") if mask.has_transparency_data else None
+    cut_out = alpha is not None and alpha.getextrema()[0] < 255
+    grey = np.asarray(alpha if cut_out else to_rgb(mask).convert("L"))
+    foreground = Image.fromarray((grey > grey.max() / 2).astype(np.uint8) * 255)
+    sized = foreground.resize(after, Image.Resampling.BOX).point(lambda value: 255 if value > 127 else 0)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    sized.save(target)
+
+
+def read_picture(path: Path) -> Image.Image:
+    """Any picture as upright RGB, transparency laid on white.
+
+    Raises:
+        InputError: the file is unreadable or too large, or its pixels are fractions.
+    """
+    image = open_image(path)
+    if image.mode == "F":  # nobody knows which value is white
+        raise InputError(f"image {path} has fractions for pixels; export it as PNG or JPEG")
+    return to_rgb(image)
+
+
+def pair_masks(images: tuple[Path, ...], masks: tuple[Path, ...]) -> tuple[Path, ...]:
+    """The mask of each image: that which is called like it, but for the suffix.
+
+    Raises:
+        InputError: an image has none, or two.
+    """
+    paired = []
+    for image in images:
+        fitting = [mask for mask in masks if mask.stem == image.stem]
+        if len(fitting) != 1:
+            many = "has no mask" if not fitting else f"has {len(fitting)} masks"
+            raise InputError(f"image {image} {many}, needs one called {image.stem}.png; supply it or leave --masks out")
+        paired.append(fitting[0])
+    return tuple(paired)
+
+
+def _by(size: Size) -> str:
+    return "{}x{}".format(*size)

@@ -1,0 +1,278 @@
+"""The whole import of made-up files, and every mistake that should leave the dataset as it was."""
+
+import os
+import shutil
+
+import pytest
+import yaml
+from PIL import Image
+
+from dreamvideo.dataset import importing
+from dreamvideo.dataset.catalog import load_catalog, verify_files
+from dreamvideo.dataset.catalog_file import add_entries
+from dreamvideo.dataset.clips import probe_clip
+from dreamvideo.dataset.expectations import Requirements, validate
+from dreamvideo.dataset.import_entries import NewMotion, NewSubject
+from dreamvideo.dataset.import_files import Original, find_images
+from dreamvideo.dataset.import_images import pair_masks
+from dreamvideo.dataset.importing import import_entries
+from dreamvideo.errors import InputError
+from dreamvideo.files import sha256_file
+from tests.odd_files import halves, write_frames, write_photos, write_video
+
+NEED = Requirements(None, None, num_frames=8, fps=8.0, image_size=32)
+
+
+@pytest.fixture
+def photos(tmp_path):
+    return write_photos(tmp_path / "photos", seed=10)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A dataset with the subject toy, of the first photos, and the motion glow."""
+    folder = tmp_path_factory.mktemp("whole")
+    clip = write_video(folder / "a.avi")
+    import_entries(folder / "data", [subject(write_photos(folder / "photos")), motion(clip)], NEED)
+    return folder / "data"
+
+
+@pytest.fixture
+def root(whole, tmp_path):
+    return shutil.copytree(whole, tmp_path / "data")
+
+
+def originals(*paths):
+    return tuple(Original(path, path.name) for path in paths)
+
+
+def subject(folder, masks=None, **fields):
+    images = find_images(folder).files
+    paired = pair_masks(images, find_images(masks).files) if masks else ()
+    given = {
+        "name": "toy",
+        "class_word": "stuffed animal",
+        "kind": "object",
+        "source": "a camera",
+        "licence": "CC0-1.0",
+    }
+    return NewSubject(images=originals(*images), masks=originals(*paired), **(given | fields))
+
+
+def motion(*clips, **fields):
+    given = {"name": "glow", "words": "glowing", "caption": "a lamp is glowing", "kind": "lamp", "fps": None}
+    return NewMotion(clips=originals(*clips), **(given | {"source": "a camera", "licence": "CC0-1.0"} | fields))
+
+
+def tree(root):
+    """Every file of a folder, hidden ones too, with its hash."""
+    return {path.relative_to(root).as_posix(): sha256_file(path) for path in root.rglob("*") if path.is_file()}
+
+
+def test_what_is_imported_passes_the_gate_and_says_where_it_is_from(tmp_path, photos):
+    clip, frames = write_video(tmp_path / "v_Glow.avi"), write_frames(tmp_path / "bear", count=16)
+    root, told = tmp_path / "data", []
+    entries = [
+        subject(photos, photos / "masks"),
+        motion(clip),
+        motion(frames, name="walk", words="walking", fps=16.0),
+    ]
+    import_entries(root, entries, NEED, lambda *progress: told.append(progress))
+    assert told == [("toy", 1, 3), ("glow", 2, 3), ("walk", 3, 3)]
+    catalog = load_catalog(root)
+    verify_files(catalog)
+    assert validate(catalog, NEED).problems == ()
+    toy, glow, walk = catalog.subject("toy"), catalog.motion("glow"), catalog.motion("walk")
+    assert (toy.class_word, toy.kind, toy.licence, toy.source) == ("stuffed animal", "object", "CC0-1.0", "a camera")
+    assert len(toy.images) == len(toy.masks) == 3 and toy.truth is None
+    assert toy.origin["subjects/toy/01.png"] == {"file": "1.jpg", "sha256": sha256_file(photos / "1.jpg")}
+    assert toy.origin["subjects/toy/masks/01.png"]["sha256"] == sha256_file(photos / "masks/1.png")
+    assert glow.clips[0].caption == "a lamp is glowing"
+    assert glow.origin == {"motions/glow/00.mp4": {"file": "v_Glow.avi", "sha256": sha256_file(clip)}}
+    probe = probe_clip(walk.clips[0].path)
+    assert (probe.frames, probe.fps, probe.width, probe.height) == (16, 16, 64, 48)
+    (tmp_path / "all").write_bytes(b"".join((frames / f"f{i}.png").read_bytes() for i in range(16)))
+    assert walk.origin["motions/walk/00.mp4"] == {"file": "bear", "sha256": sha256_file(tmp_path / "all")}
+    assert sorted(path.name for path in root.iterdir()) == ["catalog.yaml", "motions", "subjects"]
+
+
+def test_origins_do_not_count_as_content_and_name_file_and_hash(root):
+    path, before = root / "catalog.yaml", load_catalog(root)
+    entries = yaml.safe_load(path.read_text())
+    del entries["subjects"]["toy"]["origin"], entries["motions"]["glow"]["origin"]
+    path.write_text(yaml.safe_dump(entries))
+    assert load_catalog(root).subject("toy").content_key == before.subject("toy").content_key
+    assert load_catalog(root).motion("glow").content_key == before.motion("glow").content_key
+    entries["subjects"]["toy"]["origin"] = {"subjects/toy/00.png": "0.jpg"}
+    path.write_text(yaml.safe_dump(entries))
+    with pytest.raises(
+        InputError, match=r"origin of subjects/toy/00.png is '0.jpg', must be a mapping of file and sha"
+    ):
+        load_catalog(root)
+
+
+def test_a_new_dataset_gets_prompts_of_every_kind(whole):
+    kinds = [prompt.kind for prompt in load_catalog(whole).prompts]
+    counts = {kind: kinds.count(kind) for kind in kinds}
+    assert counts == {"subject_motion": 10, "subject_context": 10, "motion_context": 10, "subject_motion_context": 12}
+
+
+def test_the_same_files_make_the_same_content(tmp_path, whole):
+    entries = [subject(write_photos(tmp_path / "photos")), motion(write_video(tmp_path / "a.avi"))]
+    one, two = load_catalog(whole), import_entries(tmp_path / "data", entries, NEED)
+    assert one.subject("toy").content_key == two.subject("toy").content_key
+    assert one.motion("glow").content_key == two.motion("glow").content_key
+
+
+def test_an_import_leaves_the_rest_of_the_catalog_as_it_was_written(root, photos):
+    path = root / "catalog.yaml"
+    path.write_text("# mine\n" + path.read_text().replace("class_word:", "# the word\n    class_word:"))
+    before, files = path.read_text(), tree(root)
+    import_entries(root, [subject(photos, name="other", source="no", licence="'quoted': yes")], NEED)
+    start, end = before.split("motions:")
+    assert path.read_text().startswith(start) and path.read_text().endswith(end)
+    added = load_catalog(root).subject("other")
+    assert (added.source, added.licence) == ("no", "'quoted': yes")
+    del files["catalog.yaml"]
+    assert files.items() <= tree(root).items()
+
+
+MISTAKES = {
+    "name": ({"name": "My Toy"}, "subject name 'My Toy' must be lower-case letters, digits and _; rename it"),
+    "name with ..": ({"name": "../toy"}, "subject name '../toy' must be lower-case letters"),
+    "class word": ({"class_word": "Toy 2"}, "subject 'toy': class word is 'Toy 2', must be lower-case words, such as"),
+    "kind": ({"kind": "plush"}, "subject 'toy': kind is 'plush', must be pet or object"),
+    "licence": ({"licence": " "}, "subject 'toy': licence is empty, must say the licence of the files, such as"),
+    "source": ({"source": ""}, "subject 'toy': source is empty, must say where the files are from; state it"),
+}
+
+
+@pytest.mark.parametrize("case", MISTAKES)
+def test_a_bad_field_is_refused_before_anything_is_made(tmp_path, photos, case):
+    fields, sentence = MISTAKES[case]
+    with pytest.raises(InputError) as error:
+        import_entries(tmp_path / "data", [subject(photos, **fields)], NEED)
+    assert sentence in str(error.value) and not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"words": "Glow!"}, "motion 'glow': words is 'Glow!', must be lower-case words, such as 'playing guitar'"),
+        ({"caption": ""}, "motion 'glow': caption is empty, must say what the clips show"),
+        ({"kind": ""}, "motion 'glow': kind is empty"),
+        ({"licence": ""}, "motion 'glow': licence is empty"),
+    ],
+)
+def test_a_bad_field_of_a_motion(tmp_path, fields, sentence):
+    with pytest.raises(InputError) as error:
+        import_entries(tmp_path / "data", [motion(**fields)], NEED)
+    assert sentence in str(error.value)
+
+
+def break_last_image(photos):
+    (photos / "2.jpg").write_bytes((photos / "2.jpg").read_bytes()[:300])
+    return r"image .*photos/2.jpg cannot be read .*; replace it"
+
+
+def shrink_last_image(photos):
+    Image.fromarray(halves(20, 20)).save(photos / "2.jpg")
+    return r"image .*photos/2.jpg is 20x20, needs at least 32 a side; supply a larger one"
+
+
+def repeat_an_image(photos):
+    shutil.copy(photos / "0.jpg", photos / "2.jpg")
+    return r"image .*photos/0.jpg occurs more than once, must be in one subject only; .* \(and 1 more\)"
+
+
+def remove_an_image(photos):
+    (photos / "2.jpg").unlink()
+    return r"subject 'other' has 2 images, needs at least 3; add some"
+
+
+def empty_a_mask(photos):
+    Image.new("L", (48, 48)).save(photos / "masks/1.png")
+    return r"mask .*photos/masks/1.png covers 0.0% of its image, must be over"
+
+
+@pytest.mark.parametrize("spoil", [break_last_image, shrink_last_image, repeat_an_image, remove_an_image, empty_a_mask])
+def test_a_bad_file_leaves_the_dataset_as_it_was(root, photos, spoil):
+    before, sentence = tree(root), spoil(photos)
+    with pytest.raises(InputError, match=sentence):
+        import_entries(root, [subject(photos, photos / "masks", name="other")], NEED)
+    assert tree(root) == before
+
+
+def test_a_bad_clip_leaves_no_dataset_and_is_called_by_its_name(tmp_path, photos):
+    clips = [write_video(tmp_path / "whole.avi"), write_video(tmp_path / "short.avi", frames=5)]
+    sentence = r"motion 'glow': clip short.avi has 5 frames, needs at least 8; record a longer clip or lower"
+    with pytest.raises(InputError, match=sentence):
+        import_entries(tmp_path / "data", [subject(photos), motion(*clips)], NEED)
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_name_that_is_taken_is_refused(root, photos):
+    before = tree(root)
+    with pytest.raises(InputError, match=r"subject 'toy' is in .*catalog.yaml already; choose another name, or delete"):
+        import_entries(root, [subject(photos)], NEED)
+    (root / "subjects/left").mkdir()
+    with pytest.raises(InputError, match=r"subjects/left exists, but catalog.yaml has no subject 'left'; move it away"):
+        import_entries(root, [subject(photos, name="left")], NEED)
+    assert tree(root) == before
+
+
+def test_an_image_that_another_subject_has_is_refused(root, tmp_path):
+    photos, before = write_photos(tmp_path / "again"), tree(root)
+    with pytest.raises(
+        InputError, match=r"image .*again/0.jpg is in subject 'toy' already, must be in one subject only"
+    ):
+        import_entries(root, [subject(photos, name="copy")], NEED)
+    assert tree(root) == before
+
+
+def stops_at_the_catalog(root, stop):
+    """``add_entries``, but that of root's own catalog ends otherwise."""
+
+    def add(folder, added):
+        if folder == root:
+            stop()
+        add_entries(folder, added)
+
+    return add
+
+
+def test_a_kill_before_the_catalog_is_written_leaves_the_old_dataset_whole(root, photos, monkeypatch):
+    before = tree(root)
+    monkeypatch.setattr(importing, "add_entries", stops_at_the_catalog(root, lambda: os._exit(9)))
+    if (child := os.fork()) == 0:
+        import_entries(root, [subject(photos, name="other")], NEED)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    assert before.items() <= tree(root).items() and (root / "subjects/other/00.png").exists()
+    catalog = load_catalog(root)
+    assert set(catalog.subjects) == {"toy"} and validate(catalog, NEED).success
+    verify_files(catalog)
+    monkeypatch.undo()
+    with pytest.raises(InputError, match=r"subjects/other exists, .* or delete it if a stopped import left it"):
+        import_entries(root, [subject(photos, name="other")], NEED)
+
+
+def test_a_failure_to_write_the_catalog_is_undone(root, photos, monkeypatch):
+    def full():
+        raise OSError("no space left on device")
+
+    before = tree(root)
+    monkeypatch.setattr(importing, "add_entries", stops_at_the_catalog(root, full))
+    with pytest.raises(OSError, match="no space left"):
+        import_entries(root, [subject(photos, name="other")], NEED)
+    assert tree(root) == before
+
+
+def test_an_import_that_ends_while_another_runs_is_kept(root, photos, tmp_path):
+    clip = write_video(tmp_path / "a.avi")
+
+    def another(*progress):
+        import_entries(root, [motion(clip, name="shine")], NEED)
+
+    catalog = import_entries(root, [subject(photos, name="other")], NEED, another)
+    assert set(catalog.subjects) == {"toy", "other"} and set(catalog.motions) == {"glow", "shine"}
