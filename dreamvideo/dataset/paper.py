@@ -43,7 +43,7 @@ def paper_entries(folders: dict[str, Path], catalog: Path = PAPER_CATALOG) -> li
             NewSubject(name, images=tuple(subjects[name]), masks=(), **chosen, **content["sources"][fields["of"]])
         )
     for name, fields in content["motions"].items():
-        clips = tuple(Original(_single_clip(original.path), original.name) for original in motions[name])
+        clips = tuple(map(_single_clip, motions[name]))
         chosen = {field: fields[field] for field in ("words", "caption", "kind")}
         entries.append(
             NewMotion(name, clips=clips, fps=fields.get("fps"), **chosen, **content["sources"][fields["of"]])
@@ -73,9 +73,9 @@ def _refuse_other(original: Original, digest: str) -> None:
         )
 
 
-def _single_clip(path: Path) -> Path:
-    """The one clip that a path stands for."""
-    found = find_clips(path).files
+def _single_clip(original: Original) -> Original:
+    """The one clip that a file or folder holds."""
+    found = find_clips(original.path).files
     if len(found) != 1:
-        raise InputError(f"folder {path} holds {len(found)} clips, needs one; move the others away")
-    return found[0]
+        raise InputError(f"folder {original.path} holds {len(found)} clips, needs one; move the others away")
+    return original if found[0] == original.path else Original(found[0], f"{original.name}/{found[0].name}")
