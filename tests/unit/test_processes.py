@@ -1,0 +1,84 @@
+"""Processes in the background: started, known again, stopped with what they started."""
+
+import json
+import os
+import stat
+import sys
+import time
+
+import psutil
+import pytest
+
+from flows.processes import Service, running, start, started, stop
+
+PARENT = """
+import os, subprocess, sys
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+print(child.pid, os.environ["WORD"], flush=True)
+child.wait()
+"""
+
+
+def service(name="one", code=PARENT):
+    return Service(name, (sys.executable, "-c", code), "http://127.0.0.1:1", {"WORD": "hello"})
+
+
+@pytest.fixture
+def folder(tmp_path):
+    folder = tmp_path / "server"
+    yield folder
+    for name in started(folder):
+        stop(name, folder)
+
+
+def wait_for(condition):
+    deadline = time.monotonic() + 60
+    while not (found := condition()):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return found
+
+
+def test_a_service_is_known_again_and_stopped_with_its_children(folder):
+    start(service(), folder)
+    child, word = wait_for((folder / "one.log").read_text).split()
+    assert word == "hello"
+    there = running(folder, "one")
+    assert there.url == "http://127.0.0.1:1" and there.process.is_running()
+    assert os.getsid(there.process.pid) == there.process.pid  # the terminal's signals do not reach it
+    assert stop("one", folder)
+    assert not psutil.pid_exists(int(child)) and running(folder, "one") is None
+    assert started(folder) == {} and not stop("one", folder)
+
+
+def test_a_process_that_does_not_end_by_itself_is_killed(folder, monkeypatch):
+    monkeypatch.setattr("flows.processes.PATIENCE", 0.5)
+    deaf = (
+        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(600)"
+    )
+    pid = start(service(code=deaf), folder).pid
+    wait_for((folder / "one.log").read_text)
+    assert stop("one", folder)
+    assert not psutil.pid_exists(pid)
+
+
+def test_another_process_under_the_same_id_is_left_alone(folder):
+    start(service(), folder)
+    known = json.loads((folder / "one.json").read_text())
+    (folder / "one.json").write_text(json.dumps(known | {"started": known["started"] - 60}))
+    assert running(folder, "one") is None and started(folder) == {"one": None}
+    assert not stop("one", folder)
+    assert psutil.pid_exists(known["pid"])
+    (folder / "one.json").write_text(json.dumps(known))
+
+
+def test_one_that_ended_by_itself_is_told_from_one_that_was_stopped(folder):
+    start(service(code="pass"), folder).wait(60)
+    assert started(folder) == {"one": None}
+    assert not stop("one", folder)
+    assert started(folder) == {}
+
+
+def test_logs_and_databases_are_for_the_user_alone(folder):
+    start(service(), folder)
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
