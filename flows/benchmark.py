@@ -17,10 +17,15 @@ from dreamvideo.files import content_key, sha256_file
 from dreamvideo.params import Params
 from flows.cells import run_cell_task
 from flows.claims import shared
+from flows.compare import benchmark_cells
+from flows.composition import register_all
 from flows.customize import train_adapter_task
+from flows.evidence import policy_of
 from flows.plan import AdapterPlan, CellPlan, Plan, choose, plan_benchmark
 from flows.progress import bar, console
+from flows.promotion import propose
 from flows.provenance import data_hash, git_commit
+from flows.registration import record_scores
 from flows.report import CELLS, FACTS, PARAMS, report_task, run_facts
 from flows.tracking import GENERATION_KEY, KEY, Tracking, flatten
 from flows.workbench import workbench
@@ -48,6 +53,7 @@ class Outcome:
     failed: int
     reused: int
     report: Path
+    promotions: list[str]  # lines that say which challengers would pass, or have passed
 
 
 def plan_request(params: Params, catalog: Catalog, request: Request) -> Plan:
@@ -70,6 +76,8 @@ def run_benchmark(params: Params, request: Request) -> Outcome:
     """
     catalog = load_catalog(params.data.root)
     plan_request(params, catalog, request)  # refuses bad names before anything starts
+    if params.promotion:
+        policy_of(params)
     with console.status("starting Prefect") as starting:
         started = benchmark_flow.with_options(on_running=[lambda *_: starting.stop()])
         return started(params.model_dump_json(), request)
@@ -97,13 +105,16 @@ def benchmark_flow(params_json: str, request: Request) -> Outcome:
         record.params |= {"method": params.method} | flatten(params.methods[params.method], "method.")
         load_models(tracking, plan, params_json)
         adapters = train_missing(tracking, plan, params_json)
+        registered = register_all(workbench(params_json), plan, adapters)
         cells, reused = run_missing(tracking, plan, adapters, params_json, record.run_id)
         _keep_for_report(tracking, record.run_id, params, plan, cells, reused)
         summary, path = report_task(params_json, record.run_id)
         record.metrics |= summary
+        record_scores(tracking, record.run_id, benchmark_cells(tracking, record.run_id), registered)
+        promotions = propose(params, tracking, [version.name for version in registered], record.run_id)
         failed = sum(run_id is None for run_id in cells.values())
         record.metrics |= {"cells": len(cells), "cells.failed": failed, "cells.reused": len(reused)}
-    return Outcome(record.run_id, len(cells) - failed, failed, len(reused), Path(path))
+    return Outcome(record.run_id, len(cells) - failed, failed, len(reused), Path(path), promotions)
 
 
 def load_models(tracking: Tracking, plan: Plan, params_json: str) -> None:

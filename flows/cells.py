@@ -25,7 +25,9 @@ from flows.workbench import Workbench, workbench
 
 KIND = "cell"
 SAMPLING_REMEDY = "set compute.precision to bfloat16, or lower data.num_frames"
-# What two cells must share to be compared: all that decides a video besides its adapters, and all that decides its scores.
+# The keys of what a video was made of: adapters, and all else that decides it but prompt and seed; and of all that
+# decides its scores, which two cells must share to be compared.
+SUBJECT_KEY, MOTION_KEY = "dreamvideo.subject_key", "dreamvideo.motion_key"
 COMPOSITION, SCORING = "dreamvideo.composition", "dreamvideo.scoring"
 
 Tensors = dict[str, torch.Tensor]
@@ -75,6 +77,8 @@ def run_cell(bench: Workbench, plan: CellPlan, adapters: dict[str, str], parent:
         } | flatten(bench.params.sampling.model_dump(), "sampling.")  # fmt: skip
         record.tags |= {
             GENERATION_KEY: plan.generation_key,
+            SUBJECT_KEY: plan.subject_key,
+            MOTION_KEY: plan.motion_key,
             COMPOSITION: bench.keys.composition,
             SCORING: bench.keys.scoring(subject, motion),
         }

@@ -126,7 +126,7 @@ def main() -> None:
     """Entry point: bad input ends with one sentence and exit code 2; --debug shows the traceback instead."""
     debug = "--debug" in sys.argv
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
-    from flows import cli_benchmark, cli_data, cli_import, cli_server  # noqa: F401 (they add their commands)
+    from flows import cli_benchmark, cli_data, cli_import, cli_model, cli_server  # noqa: F401 (they add their commands)
 
     try:
         app(arguments)

@@ -29,6 +29,8 @@ def run(
     out.print(
         f"{outcome.finished} combinations finished, of which {outcome.reused} were there already; {outcome.failed} failed"
     )
+    for line in outcome.promotions:
+        out.print(line)
     out.print(f"report: {outcome.report}")
     out.print(
         f"MLflow run {outcome.run_id}; look at all of them with: mlflow ui --backend-store-uri {params.tracking.uri}"

@@ -44,7 +44,7 @@ def compare_runs(params: Params, first: str, second: str) -> pd.DataFrame:
                 f"the runs differ in their {name} ({value}; {bases[1][name]}), so their scores do not compare; "
                 "run both benchmarks anew on the same"
             )
-    tables = [_cells(tracking, run_id) for run_id in (first, second)]
+    tables = [benchmark_cells(tracking, run_id) for run_id in (first, second)]
     shared = tables[0].merge(tables[1], on=CELL, suffixes=(".first", ".second"))
     if shared.empty:
         raise InputError(
@@ -60,7 +60,7 @@ def compare_runs(params: Params, first: str, second: str) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["metric", "first", "second", "difference", "low", "high", "cells"])
 
 
-def _cells(tracking: Tracking, run_id: str) -> pd.DataFrame:
+def benchmark_cells(tracking: Tracking, run_id: str) -> pd.DataFrame:
     """The finished cells of a benchmark, with their scores."""
     runs = {run.info.run_id: run.data.metrics for run in tracking.runs("cell")}
     rows = tracking.read_json(run_id, CELLS)

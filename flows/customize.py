@@ -20,6 +20,7 @@ from dreamvideo.weights import save_weights
 from flows.claims import PAUSE, Taken, claimed
 from flows.plan import AdapterPlan
 from flows.progress import bar
+from flows.registration import register_adapter
 from flows.tracking import flatten
 from flows.workbench import Workbench, workbench
 
@@ -69,11 +70,14 @@ def ensure_adapter(bench: Workbench, plan: AdapterPlan) -> tuple[str, bool]:
     """The run id of an adapter, trained now if it was not before; and whether it was trained now."""
     while True:
         try:
-            return train_adapter(bench, plan), True
+            run_id = train_adapter(bench, plan)
         except Taken as taken:
             if taken.finished:
                 return taken.finished, False
             time.sleep(PAUSE)  # another worker trains it
+        else:
+            register_adapter(bench, plan, run_id)
+            return run_id, True
 
 
 def customize(params: Params, kind: str, name: str) -> tuple[str, bool]:

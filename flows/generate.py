@@ -37,11 +37,7 @@ def generate(
     """
     if path.suffix != ".mp4":
         raise InputError(f"--out is {str(path)!r}; give a file name that ends in .mp4")
-    check_prompt(prompt)
-    if "{" in prompt:
-        raise InputError(
-            f"prompt {prompt!r} has a field that is not filled in; write the words, as in 'a * is jumping'"
-        )
+    check_words(prompt)
     bench = Workbench(params)
     plan = bench.keys.cell(bench.catalog.subject(subject), bench.catalog.motion(motion), prompt, seed)
     verify_files(bench.catalog)
@@ -59,6 +55,19 @@ def generate(
     generate_video(bench, plan, *weights, path)
     unread = ", ".join(map(repr, bench.base.unread_words(prompt)))
     return [f"these words had no effect, as the base model does not know or not reach them: {unread}"] if unread else []
+
+
+def check_words(prompt: str) -> None:
+    """Refuse a prompt that does not name the subject by one ``*``, or that is still a template.
+
+    Raises:
+        InputError: it is such.
+    """
+    check_prompt(prompt)
+    if "{" in prompt:
+        raise InputError(
+            f"prompt {prompt!r} has a field that is not filled in; write the words, as in 'a * is jumping'"
+        )
 
 
 def _read(bench: Workbench, plan: AdapterPlan, path: Path | None) -> Tensors | None:

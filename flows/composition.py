@@ -1,0 +1,202 @@
+"""The composition: a pyfunc model of MLflow that turns rows of subject, motion, prompt and seed into videos.
+
+What MLflow keeps of it is a JSON file of parameters and the name of this module: no code, and nothing that unpickles.
+The adapters are the champions of the moment of each request.
+"""
+
+import base64
+import json
+import tempfile
+import threading
+from importlib.metadata import version as installed
+from pathlib import Path
+
+import mlflow
+import pandas as pd
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+from mlflow.models import ModelSignature
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
+from mlflow.types import ColSpec, Schema
+
+from dreamvideo.dataset.catalog import verify_files
+from dreamvideo.errors import InputError
+from dreamvideo.files import content_key, sha256_file
+from dreamvideo.params import Params, validated
+from dreamvideo.weights import read_weights
+from flows.cells import Tensors, generate_video
+from flows.customize import adapter_schema
+from flows.generate import check_words
+from flows.model_card import composition_card
+from flows.model_registry import champion, fetch_version, model_name, versions
+from flows.plan import COMBINATION, AdapterPlan, Plan
+from flows.progress import bar
+from flows.registration import METHOD, register_adapter, register_version
+from flows.tracking import KEY, SHA256, flatten
+from flows.workbench import Workbench
+
+KIND, FOLDER, FILE = "composition", "model", "params.json"
+KEY_FIELD = "composition"  # of the file: the key that the parameters and the base model's weights must give again
+KEPT_WEIGHTS = 16  # adapters in memory
+SIGNATURE = ModelSignature(
+    inputs=Schema([ColSpec("string", "subject"), ColSpec("string", "motion"), ColSpec("string", "prompt"),
+                   ColSpec("long", "seed")]),
+    outputs=Schema([ColSpec("string", "video"), ColSpec("string", "identity"), ColSpec("string", "motion")]),
+)  # fmt: skip
+
+
+def register_all(bench: Workbench, plan: Plan, adapters: dict[str, str]) -> list[ModelVersion]:
+    """Register the adapters of a benchmark and what composes them.
+
+    Args:
+        bench: data and tracking.
+        plan: of the benchmark.
+        adapters: run ids of those that were trained, by key.
+
+    Returns:
+        Their versions; none where the profile keeps no registry.
+    """
+    there = [adapter for adapter in plan.adapters if adapter.key in adapters]
+    found = []
+    with bar("registering", len(there)) as line:
+        for adapter in there:
+            found.append(register_adapter(bench, adapter, adapters[adapter.key]))
+            line.step()
+    return [version for version in (*found, register_composition(bench)) if version]
+
+
+def register_composition(bench: Workbench) -> ModelVersion | None:
+    """The version of a profile's composition, logged and registered now if it was not before.
+
+    Returns:
+        The version; None where the profile has no policy of promotion, or the method trains nothing to compose.
+    """
+    params, tracking, base = bench.params, bench.tracking, bench.params.base_model.name
+    if params.promotion is None or not (bench.method.subject_recipe() and bench.method.motion_recipe()):
+        return None
+    name = model_name(KIND, base)
+    content = _content(bench)
+    # Where the weights and the data lie decides no video, but it decides whether the model loads.
+    places = {section: content[section] for section in ("base_model", "compute")} | {"root": content["data"]["root"]}
+    key = content_key([bench.keys.composition, places])
+    run_id = tracking.finished(KIND).get(key)
+    if run_id is None:
+        tags = bench.provenance | {METHOD: bench.method.name}
+        with tracking.run(KIND, name, key, tags) as record, tempfile.TemporaryDirectory() as folder:
+            path, model = Path(folder) / FILE, Path(folder) / FOLDER
+            path.write_text(json.dumps(content, indent=1))
+            mlflow.pyfunc.save_model(
+                model, loader_module=__name__, data_path=path, signature=SIGNATURE, input_example=_example(bench),
+                pip_requirements=[f"{package}=={installed(package)}" for package in ("mlflow", "torch", "diffusers")],
+            )  # fmt: skip
+            tracking.client.log_artifacts(record.run_id, str(model), FOLDER)
+            tracking.keep(record, path)
+        run_id = record.run_id
+    run = tracking.get(run_id)
+    settings = flatten({**params.sampling.model_dump(), **bench.method.composition_recipe()})
+    card = composition_card(name, base, bench.method.name, settings)
+    tags = {SHA256: run.data.tags[SHA256], METHOD: bench.method.name}
+    return register_version(tracking, name, bench.keys.composition, run, FOLDER, tags, card)
+
+
+def _content(bench: Workbench) -> dict:
+    """The parameters that are kept: without the store's address, which may hold a password."""
+    content = bench.params.model_dump(mode="json", exclude={"pretraining", "promotion"})
+    content["tracking"]["uri"] = ""
+    content["methods"] = {bench.method.name: content["methods"][bench.method.name]}
+    return content | {KEY_FIELD: bench.keys.composition}
+
+
+def _example(bench: Workbench) -> pd.DataFrame:
+    """A request, which MLflow keeps beside the model."""
+    subject, motion = next(iter(bench.catalog.subjects)), next(iter(bench.catalog.motions))
+    prompt = next(p for p in bench.catalog.prompts if p.kind == COMBINATION).fill(bench.catalog.motion(motion).words)
+    return pd.DataFrame([{"subject": subject, "motion": motion, "prompt": prompt, "seed": 0}])
+
+
+def _load_pyfunc(path: str) -> "Composition":
+    """What MLflow calls to load the model; the store is the one that it was loaded from.
+
+    Raises:
+        InputError: the file is not the one that was registered, or the data or the base model here are others.
+    """
+    content = json.loads(Path(path).read_text())
+    key = content.pop(KEY_FIELD)
+    content["tracking"]["uri"] = mlflow.get_tracking_uri()
+    bench = Workbench(validated(Params, content, FILE))
+    name = model_name(KIND, bench.params.base_model.name)
+    digest = sha256_file(Path(path))
+    if not any(known.tags.get(SHA256) == digest for known in versions(bench.tracking, name)):
+        raise InputError(f"{name}: {FILE} is not what any version was registered with; roll back to one that is whole")
+    if bench.keys.composition != key:
+        raise InputError(
+            f"{name}: the base model in {bench.params.base_model.weights} is not the one that it was registered with; "
+            "run `dreamvideo data pull`, or promote a version of this base model"
+        )
+    verify_files(bench.catalog)
+    return Composition(bench)
+
+
+class Composition:
+    """Generates videos from the champions of subjects and motions."""
+
+    def __init__(self, bench: Workbench) -> None:
+        self._bench = bench
+        self._base_name = bench.params.base_model.name
+        self._weights: dict[tuple[str, str], Tensors] = {}
+        self._lock = threading.Lock()  # adapters are hooks on one UNet, and a server answers several requests at once
+        _ = bench.base  # loaded before the first request
+
+    def predict(self, rows: pd.DataFrame, params: dict | None = None) -> pd.DataFrame:
+        """A video for each row.
+
+        Args:
+            rows: with columns ``subject``, ``motion``, ``prompt`` (``*`` is the subject) and ``seed``.
+            params: none; MLflow passes them.
+
+        Returns:
+            Columns ``video``, base64 of an mp4 file, and ``identity`` and ``motion``, the versions that were used.
+
+        Raises:
+            MlflowException: a row cannot be done; none has been, then.
+        """
+        try:
+            wanted = [self._look_up(row) for row in rows.to_dict("records")]
+            with self._lock:
+                made = [self._generate(*one) for one in wanted]
+        except InputError as error:
+            raise MlflowException(str(error), INVALID_PARAMETER_VALUE) from error
+        return pd.DataFrame(made, columns=["video", "identity", "motion"])
+
+    def _look_up(self, row: dict) -> tuple[dict, ModelVersion, ModelVersion]:
+        """A row that can be done, and the champions that it needs."""
+        check_words(row["prompt"])
+        if row["seed"] < 0:
+            raise InputError(f"seed is {row['seed']}, must be 0 or more")
+        names = self._bench.catalog.subject(row["subject"]).name, self._bench.catalog.motion(row["motion"]).name
+        found = [
+            champion(self._bench.tracking, model_name(kind, self._base_name, name))
+            for kind, name in zip(("identity", "motion"), names, strict=True)
+        ]
+        return row, *found
+
+    def _generate(self, row: dict, identity: ModelVersion, motion: ModelVersion) -> tuple[str, str, str]:
+        bench = self._bench
+        keys = identity.tags[KEY], motion.tags[KEY]
+        plan = bench.keys.video(row["subject"], row["motion"], row["prompt"], int(row["seed"]), *keys)
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "video.mp4"
+            generate_video(bench, plan, self._load(identity), self._load(motion), path)
+            video = base64.b64encode(path.read_bytes()).decode()
+        return video, f"{identity.name}/{identity.version}", f"{motion.name}/{motion.version}"
+
+    def _load(self, version: ModelVersion) -> Tensors:
+        """The weights of a version, checked against the hash and the schema that they must have."""
+        known = version.name, str(version.version)
+        if known not in self._weights:
+            if len(self._weights) >= KEPT_WEIGHTS:
+                del self._weights[next(iter(self._weights))]
+            kind, _, name = version.name.split(".")
+            schema = adapter_schema(self._bench, AdapterPlan(kind, name, version.tags[KEY]))
+            self._weights[known], _ = read_weights(fetch_version(self._bench.tracking, version), **schema)
+        return self._weights[known]

@@ -1,0 +1,129 @@
+"""Who made which version the champion, when and why: one MLflow run each, written once and never changed.
+
+MLflow's own registry keeps no history. The run begins before the alias moves, so that no move is without a trace; and
+it claims to be the model's first decision, second and so on, so that of two at once one is refused.
+"""
+
+import getpass
+import json
+import os
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlflow.entities import Run
+from mlflow.utils.mlflow_tags import MLFLOW_USER
+
+from dreamvideo.errors import InputError
+from dreamvideo.files import content_key
+from flows.claims import Taken, claimed
+from flows.model_registry import CHALLENGER, CHAMPION, aliases
+from flows.tracking import Tracking
+
+KIND = "promotion"
+MODEL, ACTION, FROM, TO = (f"dreamvideo.{word}" for word in ("model", "action", "from", "to"))
+FIRST, PROMOTION, AUTOMATIC, ROLLBACK = "first version", "promotion", "automatic promotion", "rollback"
+EVIDENCE = "evidence.json"
+
+
+@dataclass(frozen=True)
+class Decision:
+    """One move of a champion."""
+
+    run_id: str  # its evidence is an artifact of this run
+    when: str  # UTC
+    who: str
+    action: str
+    previous: int | None  # version
+    version: int
+    cells: int  # that it rests on
+
+
+def decide(
+    tracking: Tracking, model: str, action: str, previous: int | None, version: int, evidence: dict,
+    metrics: dict[str, float] | None = None,
+) -> None:  # fmt: skip
+    """Make a version the champion, and record it.
+
+    Args:
+        tracking: where both are kept.
+        model: name of the registered model.
+        action: why it moves, one of the words above.
+        previous: the champion that the evidence is about, if any.
+        version: the champion to be.
+        evidence: JSON values.
+        metrics: of the evidence, to be searched by.
+
+    Raises:
+        InputError: another process decides, or has just decided, over the same model.
+    """
+    place = content_key([model, len(decisions(tracking, model))])
+    tags = {MODEL: model, ACTION: action, FROM: str(previous or ""), TO: str(version), MLFLOW_USER: who()}
+    name = f"{action} of {model}: {f'{previous} -> ' if previous else ''}{version}"
+    try:
+        with claimed(tracking, KIND, name, place, tags) as record, tempfile.TemporaryDirectory() as folder:
+            before = aliases(tracking, model)
+            if before.get(CHAMPION) != previous:
+                raise _meanwhile(model)
+            path = Path(folder) / EVIDENCE
+            path.write_text(json.dumps(evidence, indent=1))
+            tracking.keep(record, path)
+            record.metrics |= metrics or {}
+            tracking.client.set_registered_model_alias(model, CHAMPION, str(version))
+            if before.get(CHALLENGER) == version:
+                tracking.client.delete_registered_model_alias(model, CHALLENGER)
+    except Taken as taken:
+        raise _meanwhile(model) from taken
+
+
+def _meanwhile(model: str) -> InputError:
+    return InputError(
+        f"{model}: someone else moved its champion just now; look with `dreamvideo model history {model}`"
+    )
+
+
+def decisions(tracking: Tracking, model: str) -> list[Decision]:
+    """All moves of a model's champion, oldest first."""
+    return [_decision(run) for run in reversed(tracking.runs(KIND)) if run.data.tags.get(MODEL) == model]
+
+
+def undone_by_rollback(history: list[Decision], model: str, champion: int) -> int:
+    """The version that a rollback returns to: what the last promotion that still stands replaced.
+
+    Raises:
+        InputError: there is nothing to undo, or the champion was moved by other means since.
+    """
+    standing: list[Decision] = []
+    for decision in history:
+        standing = standing[:-1] if decision.action == ROLLBACK else [*standing, decision]
+    if not standing or standing[-1].previous is None:
+        raise InputError(f"{model}: its champion is its first one, so there is no promotion to undo")
+    last = standing[-1]
+    if last.version != champion:
+        raise InputError(
+            f"{model}: its champion is version {champion}, but the history ends with {last.version}: it was moved by "
+            f"other means; choose one with `dreamvideo model promote {model} --version N`"
+        )
+    return last.previous
+
+
+def who() -> str:
+    """The user that this process runs as."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        return f"user {os.getuid()}"
+
+
+def _decision(run: Run) -> Decision:
+    tags = run.data.tags
+    return Decision(
+        run_id=run.info.run_id,
+        when=time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(run.info.start_time / 1000)),
+        who=tags.get(MLFLOW_USER, ""),
+        action=tags[ACTION],
+        previous=int(tags[FROM]) if tags[FROM] else None,
+        version=int(tags[TO]),
+        cells=int(run.data.metrics.get("cells", 0)),
+    )

@@ -1,0 +1,151 @@
+"""What speaks for a challenger: the scores of the cells that it and the champion both have."""
+
+import math
+from dataclasses import asdict, dataclass
+
+import pandas as pd
+from mlflow.entities import Run
+from mlflow.entities.model_registry import ModelVersion
+from rich.console import Console
+from rich.table import Table
+
+from dreamvideo.errors import InputError
+from dreamvideo.params import Params, PromotionParams
+from evaluation.metrics import METRICS
+from evaluation.non_inferiority import Comparison, check_margins, non_inferiority
+from evaluation.statistics import CELL
+from flows.cells import COMPOSITION, MOTION_KEY, SCORING, SUBJECT_KEY
+from flows.model_registry import kind_of
+from flows.tracking import KEY, KIND, Tracking
+
+MOST_CELLS = 50_000  # that MLflow returns at once
+# By what a cell names the version that it used.
+_USED = {"identity": SUBJECT_KEY, "motion": MOTION_KEY, "composition": COMPOSITION}
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the cells of two versions say of a promotion."""
+
+    model: str
+    champion: int
+    challenger: int
+    confidence: float
+    comparisons: tuple[Comparison, ...]
+    pairs: tuple[tuple[str, str], ...]  # run ids of the challenger's cell and of the champion's
+    alike: int  # how many pairs differ in nothing but this version
+
+    @property
+    def passes(self) -> bool:
+        """Whether no metric of the policy is worse by more than its margin."""
+        return all(comparison.passes for comparison in self.comparisons)
+
+    @property
+    def reason(self) -> str:
+        """Why it does not pass."""
+        return ", ".join(f"{METRICS[one.metric].label}: {one.reason}" for one in self.comparisons if not one.passes)
+
+    def as_json(self) -> dict:
+        """All of it as JSON values; what is not known is null."""
+        content = asdict(self) | {"passes": self.passes}
+        for one in content["comparisons"]:
+            one |= {name: None for name, value in one.items() if isinstance(value, float) and math.isnan(value)}
+        return content
+
+
+def policy_of(params: Params) -> PromotionParams:
+    """The profile's policy of promotion.
+
+    Raises:
+        InputError: it has none, or a margin is of no metric that can be worse.
+    """
+    if params.promotion is None:
+        raise InputError(
+            f"params.yaml: profiles.{params.profile} has no promotion, so it keeps no registry; add the section, as "
+            "docs/registry.md shows it"
+        )
+    check_margins(params.promotion.margins, "promotion.margins.")
+    return params.promotion
+
+
+def weigh(tracking: Tracking, params: Params, name: str, challenger: ModelVersion, holder: ModelVersion) -> Evidence:
+    """Hold a version against the champion over the cells of both.
+
+    Args:
+        tracking: where the cells are.
+        params: of the profile, with the policy.
+        name: of the registered model.
+        challenger: the version that would be champion.
+        holder: the version that is.
+
+    Raises:
+        InputError: they have no cell in common.
+    """
+    policy = policy_of(params)
+    paired = _paired(*(_cells(tracking, one, list(policy.margins)) for one in (challenger, holder)))
+    if paired.empty:
+        raise InputError(
+            f"{name}: versions {challenger.version} and {holder.version} share no combination of subject, motion, prompt "
+            "and seed that was finished and scored alike; run one benchmark with the settings of each"
+        )
+    tables = [
+        paired[[*CELL, *(f"{metric}.{side}" for metric in policy.margins)]].rename(
+            columns=lambda column, side=side: column.removesuffix(f".{side}")
+        )
+        for side in ("challenger", "champion")
+    ]
+    found = non_inferiority(*tables, policy.margins, policy.confidence, params.evaluation.bootstrap_resamples)
+    return Evidence(
+        model=name,
+        champion=int(holder.version),
+        challenger=int(challenger.version),
+        confidence=policy.confidence,
+        comparisons=tuple(found),
+        pairs=tuple(zip(paired["run_id.challenger"], paired["run_id.champion"], strict=True)),
+        alike=int(paired["alike"].sum()),
+    )
+
+
+def show(evidence: Evidence, console: Console) -> None:
+    """Print evidence for people."""
+    title = f"{evidence.model}: version {evidence.challenger} against champion {evidence.champion}"
+    table = Table("metric", "challenger", "champion", "gain", "at least", "margin", "pairs", "", title=title)
+    for one in evidence.comparisons:
+        numbers = [f"{one.challenger:.4f}", f"{one.champion:.4f}", f"{one.gain:+.4f}", f"{one.bound:+.4f}"]
+        verdict = f"[red]{one.reason}[/]" if one.reason else "within its margin"
+        table.add_row(METRICS[one.metric].label, *numbers, f"-{one.margin:g}", str(one.pairs), verdict)
+    console.print(table)
+    console.print(
+        f"{len(evidence.pairs)} combinations that both finished, {evidence.alike} of which differ in this version alone; "
+        f"all gains are at least what is said with a confidence of {evidence.confidence:.0%} together (Bonferroni)"
+    )
+
+
+def _cells(tracking: Tracking, version: ModelVersion, metrics: list[str]) -> pd.DataFrame:
+    """The finished cells that used a version, newest first."""
+    used = _USED[kind_of(version.name)]
+    condition = f"tags.`{KIND}` = 'cell' and attributes.status = 'FINISHED' and tags.`{used}` = '{version.tags[KEY]}'"
+    runs = tracking.client.search_runs([tracking.experiment], condition, max_results=MOST_CELLS)
+    others = sorted(set(_USED.values()) - {used})
+    return pd.DataFrame(
+        [_row(run, others, metrics) for run in runs], columns=[*CELL, SCORING, "others", "run_id", *metrics]
+    )
+
+
+def _row(run: Run, others: list[str], metrics: list[str]) -> dict:
+    tags, scores = run.data.tags, run.data.metrics
+    return {
+        **{column: run.data.params[column] for column in CELL},
+        SCORING: tags[SCORING],
+        "others": tuple(tags[name] for name in others),
+        "run_id": run.info.run_id,
+        **{name: scores.get(name) for name in metrics},
+    }
+
+
+def _paired(challenger: pd.DataFrame, champion: pd.DataFrame) -> pd.DataFrame:
+    """One row for every cell of both that was scored alike; of several, one whose other adapter and settings are the same."""
+    both = challenger.merge(champion, on=[*CELL, SCORING], suffixes=(".challenger", ".champion"))
+    both["alike"] = both["others.challenger"] == both["others.champion"]
+    # The sort is stable, so that the newest comes first among equals.
+    return both.sort_values("alike", ascending=False, kind="stable").drop_duplicates(CELL)
