@@ -12,13 +12,8 @@ SUBJECTS, MOTIONS = ["dog", "van"], ["square", "wave_up"]
 
 
 @pytest.fixture(scope="session", autouse=True)
-def prefect_server():
-    from prefect.testing.utilities import prefect_test_harness
-
-    import flows  # noqa: F401 (telemetry off)
-
-    with prefect_test_harness(server_startup_timeout=120):
-        yield
+def every_test_has_a_server(prefect_server):
+    """Flows need one."""
 
 
 @pytest.fixture(scope="session")
