@@ -102,7 +102,7 @@ def subject(
 def motion(
     name: Name,
     paths: Annotated[
-        list[Path], typer.Argument(metavar="PATH...", help="Clips, folders of clips, or folders of numbered frames.")
+        list[Path], typer.Argument(metavar="PATH", help="Clips, folders of clips, or folders of numbered frames.")
     ],
     words: Annotated[str, typer.Option(help="What fills {motion} in prompts, such as 'playing guitar'.")],
     caption: Annotated[str, typer.Option(help="What the clips show, such as 'a person is playing guitar'.")],

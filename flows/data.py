@@ -57,9 +57,7 @@ def import_subject(params: Params, folder: Path, masks: Path | None, **fields: s
     Raises:
         InputError: a name that is taken, a field or file that cannot be used; the dataset is as it was.
     """
-    from dreamvideo.dataset.import_entries import NewSubject
-    from dreamvideo.dataset.import_files import Original, find_images
-    from dreamvideo.dataset.import_images import pair_masks
+    from dreamvideo.dataset.import_files import Original, find_images, pair_masks
 
     images = find_images(folder)
     unread = images.others
@@ -70,6 +68,8 @@ def import_subject(params: Params, folder: Path, masks: Path | None, **fields: s
         unread = tuple(path for path in unread if path.resolve() != masks.resolve()) + found.others
         unread += tuple(mask for mask in found.files if mask not in paired)
     originals = [tuple(Original(path, path.name) for path in paths) for paths in (images.files, paired)]
+    from dreamvideo.dataset.import_entries import NewSubject  # torch and more, which bad input need not wait for
+
     return _import(params, [NewSubject(images=originals[0], masks=originals[1], **fields)], unread)
 
 
@@ -79,12 +79,13 @@ def import_motion(params: Params, paths: Sequence[Path], fps: float | None, **fi
     Raises:
         InputError: a name that is taken, a field or file that cannot be used; the dataset is as it was.
     """
-    from dreamvideo.dataset.import_entries import NewMotion
     from dreamvideo.dataset.import_files import Original, find_clips
 
     found = [find_clips(path) for path in paths]
     clips = tuple(Original(path, path.name) for clips in found for path in clips.files)
     unread = tuple(path for clips in found for path in clips.others)
+    from dreamvideo.dataset.import_entries import NewMotion
+
     return _import(params, [NewMotion(clips=clips, fps=fps, **fields)], unread)
 
 
@@ -100,14 +101,12 @@ def import_paper(params: Params, folders: dict[str, Path]) -> list[str]:
 
 
 def _import(params: Params, entries: Sequence["NewEntry"], unread: Sequence[Path] = ()) -> list[str]:
-    from dreamvideo.dataset.expectations import Requirements
     from dreamvideo.dataset.import_files import listed
     from dreamvideo.dataset.importing import import_entries
 
     data = params.data
-    need = Requirements(None, None, data.num_frames, data.fps, data.image_size)
     with bar("importing", len(entries)) as line:
-        catalog = import_entries(data.root, entries, need, lambda name, done, total: line.at(done, name))
+        catalog = import_entries(data, entries, lambda name, done, total: line.at(done, name))
     notes = [f"not read: {listed(unread)}"] if unread else []
     held = len(catalog.subjects), len(catalog.motions)
     if held != (data.subjects, data.motions):

@@ -15,6 +15,7 @@ SUBJECT_KINDS = ("pet", "object")
 PROMPT_KINDS = ("subject_motion", "subject_context", "motion_context", "subject_motion_context")
 SUBJECT_FREE_KINDS = ("motion_context",)
 MOTION_SLOT_KINDS = ("motion_context", "subject_motion_context")
+WORDS = r"^[a-z]+(?:[ -][a-z]+)*$"  # what class words and the words of motions are
 
 
 @dataclass(frozen=True)

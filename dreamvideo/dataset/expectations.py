@@ -14,13 +14,12 @@ from great_expectations.core import ExpectationSuiteValidationResult
 from great_expectations.data_context.types.base import ProgressBarsConfig
 
 from dreamvideo.dataset import probing
-from dreamvideo.dataset.catalog import Catalog, check_prompt
+from dreamvideo.dataset.catalog import WORDS, Catalog, check_prompt
 from dreamvideo.dataset.clips import length_problem
 from dreamvideo.dataset.data_docs import data_docs_page
 from dreamvideo.dataset.probing import Row
 from dreamvideo.errors import InputError
 
-WORDS = r"^[a-z]+(?:[ -][a-z]+)*$"
 SMALLEST_FOREGROUND, LARGEST_FOREGROUND = 0.005, 0.95  # shares of the image: less or more is no useful mask
 
 

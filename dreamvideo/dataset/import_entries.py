@@ -5,15 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from dreamvideo.dataset.catalog import SUBJECT_KINDS
+from dreamvideo.dataset.catalog import SUBJECT_KINDS, WORDS
 from dreamvideo.dataset.catalog_fields import check_name
 from dreamvideo.dataset.clips import check_length, write_clip
-from dreamvideo.dataset.expectations import WORDS, Requirements
 from dreamvideo.dataset.import_clips import read_any_clip
 from dreamvideo.dataset.import_files import Original
 from dreamvideo.dataset.import_images import write_image, write_mask
 from dreamvideo.errors import InputError
 from dreamvideo.files import sha256_file
+from dreamvideo.params import DataParams
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class NewSubject:
             f"subjects/{self.name}/masks", ".png", self.masks
         )
 
-    def write(self, folder: Path, need: Requirements) -> dict:
+    def write(self, folder: Path, data: DataParams) -> dict:
         """Make the subject's files in a folder; returns its fields in the catalog.
 
         Raises:
@@ -95,7 +95,7 @@ class NewMotion:
         """What each file is made from, by its path in the dataset."""
         return _numbered(f"motions/{self.name}", ".mp4", self.clips)
 
-    def write(self, folder: Path, need: Requirements) -> dict:
+    def write(self, folder: Path, data: DataParams) -> dict:
         """Make the motion's files in a folder; returns its fields in the catalog.
 
         Raises:
@@ -103,7 +103,7 @@ class NewMotion:
         """
         for path, original in self.originals.items():
             frames, fps = read_any_clip(original.path, self.fps)
-            check_length(self.name, original.path, len(frames), fps, need.num_frames, need.fps)
+            check_length(self.name, original.path, len(frames), fps, data.num_frames, data.fps)
             write_clip(folder / path, frames, fps)
         return {
             "words": self.words,

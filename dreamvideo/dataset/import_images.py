@@ -73,21 +73,5 @@ def read_picture(path: Path) -> Image.Image:
     return to_rgb(image)
 
 
-def pair_masks(images: tuple[Path, ...], masks: tuple[Path, ...]) -> tuple[Path, ...]:
-    """The mask of each image: that which is called like it, but for the suffix.
-
-    Raises:
-        InputError: an image has none, or two.
-    """
-    paired = []
-    for image in images:
-        fitting = [mask for mask in masks if mask.stem == image.stem]
-        if len(fitting) != 1:
-            many = "has no mask" if not fitting else f"has {len(fitting)} masks"
-            raise InputError(f"image {image} {many}, needs one called {image.stem}.png; supply it or leave --masks out")
-        paired.append(fitting[0])
-    return tuple(paired)
-
-
 def _by(size: Size) -> str:
     return "{}x{}".format(*size)

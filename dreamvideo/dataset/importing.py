@@ -6,31 +6,28 @@ import shutil
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 
 from dreamvideo.dataset.catalog import Catalog, load_catalog
 from dreamvideo.dataset.catalog_fields import CATALOG_NAME
 from dreamvideo.dataset.catalog_file import Entries, add_entries
-from dreamvideo.dataset.expectations import Requirements, validate
 from dreamvideo.dataset.import_entries import NewEntry
 from dreamvideo.errors import InputError
+from dreamvideo.params import DataParams
 
 Progress = Callable[[str, int, int], None]
 
 
-def import_entries(
-    root: Path, entries: Sequence[NewEntry], need: Requirements, on_progress: Progress | None = None
-) -> Catalog:
-    """Add subjects and motions to the dataset at ``root``, all of them or none.
+def import_entries(data: DataParams, entries: Sequence[NewEntry], on_progress: Progress | None = None) -> Catalog:
+    """Add subjects and motions to the dataset, all of them or none.
 
     Files are made in a folder of their own and examined there; then they are moved in, and last of all the catalog is
     replaced: whatever stops this before leaves the dataset as it was.
 
     Args:
-        root: the dataset; it is made if it is not there.
+        data: where the dataset is, which is made if it is not there, and what the gate asks of each entry; its counts
+            are left aside.
         entries: what to add.
-        need: what the data gate asks; its counts are left aside.
         on_progress: called with the name of what was made, how many are done, and how many there are.
 
     Returns:
@@ -39,17 +36,18 @@ def import_entries(
     Raises:
         InputError: a name that is taken, or a file that cannot be used.
     """
+    root = data.root
     for entry in entries:
         entry.check()
     _refuse_taken(root, entries)
     added: Entries = {"subjects": {}, "motions": {}}
     with _staging(root) as staging:
         for done, entry in enumerate(entries, start=1):
-            added[entry.section][entry.name] = entry.write(staging, need)
+            added[entry.section][entry.name] = entry.write(staging, data)
             if on_progress:
                 on_progress(entry.name, done, len(entries))
         add_entries(staging, added)
-        new = _examined(staging, entries, need)
+        new = _examined(staging, entries, data)
         with _locked(root):  # another import may have finished since
             _refuse_taken(root, entries)
             _refuse_images_twice(root, new, entries)
@@ -74,10 +72,12 @@ def _refuse_taken(root: Path, entries: Sequence[NewEntry]) -> None:
             )
 
 
-def _examined(staging: Path, entries: Sequence[NewEntry], need: Requirements) -> Catalog:
+def _examined(staging: Path, entries: Sequence[NewEntry], data: DataParams) -> Catalog:
     """The catalog of what is new, after the data gate; a problem is told with the user's own file."""
+    from dreamvideo.dataset.expectations import Requirements, validate  # seconds, which bad input need not wait for
+
     catalog = load_catalog(staging)
-    problems = validate(catalog, replace(need, subjects=None, motions=None)).problems
+    problems = validate(catalog, Requirements(None, None, data.num_frames, data.fps, data.image_size)).problems
     if problems:
         first = problems[0]
         for entry in entries:

@@ -10,11 +10,10 @@ from dreamvideo.dataset.clips import probe_clip
 from dreamvideo.dataset.expectations import Requirements, validate
 from dreamvideo.dataset.import_clips import SHORTER
 from dreamvideo.dataset.import_entries import NewMotion, NewSubject
-from dreamvideo.dataset.import_files import Original, find_clips, find_images
-from dreamvideo.dataset.import_images import pair_masks
+from dreamvideo.dataset.import_files import Original, find_clips, find_images, pair_masks
 from dreamvideo.dataset.importing import import_entries
 from dreamvideo.dataset.paper import PAPER_CATALOG
-from dreamvideo.params import load_params
+from dreamvideo.params import DataParams, load_params
 from flows.benchmark import Request, run_benchmark
 from flows.data import import_motion, import_subject
 from flows.tracking import Tracking
@@ -59,11 +58,11 @@ def test_all_subjects_and_motions_are_imported_and_pass_the_gate(real_data, publ
     for name, (words, caption, kind) in MOTIONS.items():
         clips = originals(find_clips(real_data / "motions" / name).files)
         entries.append(NewMotion(name, words, caption, kind, clips, None, **GIVEN))
-    need = Requirements(20, 5, num_frames=8, fps=8.0, image_size=240)
-    import_entries(tmp_path / "data", entries, need)
-    catalog = load_catalog(tmp_path / "data")
+    data = DataParams(root=tmp_path / "data", subjects=20, motions=5, image_size=240, num_frames=8, fps=8.0)
+    import_entries(data, entries)
+    catalog = load_catalog(data.root)
     verify_files(catalog)
-    assert validate(catalog, need).problems == ()
+    assert validate(catalog, Requirements(20, 5, data.num_frames, data.fps, data.image_size)).problems == ()
     assert [len(catalog.subject(name).masks) for name in ("dog2", "wolf_plushie", "cat")] == [6, 5, 0]
     assert catalog.subject("wolf_plushie").class_word == "stuffed animal"
     guitar = catalog.motion("playing_guitar")

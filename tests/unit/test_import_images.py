@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dreamvideo.dataset.import_files import find_images
-from dreamvideo.dataset.import_images import LONGEST, pair_masks, write_image, write_mask
+from dreamvideo.dataset.import_files import find_images, pair_masks
+from dreamvideo.dataset.import_images import LONGEST, write_image, write_mask
 from dreamvideo.errors import InputError
 from tests.odd_files import halves, write_photos, write_png_header
 

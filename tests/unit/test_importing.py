@@ -13,14 +13,19 @@ from dreamvideo.dataset.catalog_file import add_entries
 from dreamvideo.dataset.clips import probe_clip
 from dreamvideo.dataset.expectations import Requirements, validate
 from dreamvideo.dataset.import_entries import NewMotion, NewSubject
-from dreamvideo.dataset.import_files import Original, find_images
-from dreamvideo.dataset.import_images import pair_masks
+from dreamvideo.dataset.import_files import Original, find_images, pair_masks
 from dreamvideo.dataset.importing import import_entries
 from dreamvideo.errors import InputError
 from dreamvideo.files import sha256_file
+from dreamvideo.params import DataParams
 from tests.odd_files import halves, write_frames, write_photos, write_video
 
 NEED = Requirements(None, None, num_frames=8, fps=8.0, image_size=32)
+
+
+def at(root):
+    """A dataset there, that must be as NEED says."""
+    return DataParams(root=root, subjects=1, motions=1, image_size=32, num_frames=8, fps=8.0)
 
 
 @pytest.fixture
@@ -33,7 +38,7 @@ def whole(tmp_path_factory):
     """A dataset with the subject toy, of the first photos, and the motion glow."""
     folder = tmp_path_factory.mktemp("whole")
     clip = write_video(folder / "a.avi")
-    import_entries(folder / "data", [subject(write_photos(folder / "photos")), motion(clip)], NEED)
+    import_entries(at(folder / "data"), [subject(write_photos(folder / "photos")), motion(clip)])
     return folder / "data"
 
 
@@ -77,7 +82,7 @@ def test_what_is_imported_passes_the_gate_and_says_where_it_is_from(tmp_path, ph
         motion(clip),
         motion(frames, name="walk", words="walking", fps=16.0),
     ]
-    import_entries(root, entries, NEED, lambda *progress: told.append(progress))
+    import_entries(at(root), entries, lambda *progress: told.append(progress))
     assert told == [("toy", 1, 3), ("glow", 2, 3), ("walk", 3, 3)]
     catalog = load_catalog(root)
     verify_files(catalog)
@@ -119,7 +124,7 @@ def test_a_new_dataset_gets_prompts_of_every_kind(whole):
 
 def test_the_same_files_make_the_same_content(tmp_path, whole):
     entries = [subject(write_photos(tmp_path / "photos")), motion(write_video(tmp_path / "a.avi"))]
-    one, two = load_catalog(whole), import_entries(tmp_path / "data", entries, NEED)
+    one, two = load_catalog(whole), import_entries(at(tmp_path / "data"), entries)
     assert one.subject("toy").content_key == two.subject("toy").content_key
     assert one.motion("glow").content_key == two.motion("glow").content_key
 
@@ -128,7 +133,7 @@ def test_an_import_leaves_the_rest_of_the_catalog_as_it_was_written(root, photos
     path = root / "catalog.yaml"
     path.write_text("# mine\n" + path.read_text().replace("class_word:", "# the word\n    class_word:"))
     before, files = path.read_text(), tree(root)
-    import_entries(root, [subject(photos, name="other", source="no", licence="'quoted': yes")], NEED)
+    import_entries(at(root), [subject(photos, name="other", source="no", licence="'quoted': yes")])
     start, end = before.split("motions:")
     assert path.read_text().startswith(start) and path.read_text().endswith(end)
     added = load_catalog(root).subject("other")
@@ -151,7 +156,7 @@ MISTAKES = {
 def test_a_bad_field_is_refused_before_anything_is_made(tmp_path, photos, case):
     fields, sentence = MISTAKES[case]
     with pytest.raises(InputError) as error:
-        import_entries(tmp_path / "data", [subject(photos, **fields)], NEED)
+        import_entries(at(tmp_path / "data"), [subject(photos, **fields)])
     assert sentence in str(error.value) and not (tmp_path / "data").exists()
 
 
@@ -166,7 +171,7 @@ def test_a_bad_field_is_refused_before_anything_is_made(tmp_path, photos, case):
 )
 def test_a_bad_field_of_a_motion(tmp_path, fields, sentence):
     with pytest.raises(InputError) as error:
-        import_entries(tmp_path / "data", [motion(**fields)], NEED)
+        import_entries(at(tmp_path / "data"), [motion(**fields)])
     assert sentence in str(error.value)
 
 
@@ -199,7 +204,7 @@ def empty_a_mask(photos):
 def test_a_bad_file_leaves_the_dataset_as_it_was(root, photos, spoil):
     before, sentence = tree(root), spoil(photos)
     with pytest.raises(InputError, match=sentence):
-        import_entries(root, [subject(photos, photos / "masks", name="other")], NEED)
+        import_entries(at(root), [subject(photos, photos / "masks", name="other")])
     assert tree(root) == before
 
 
@@ -207,17 +212,17 @@ def test_a_bad_clip_leaves_no_dataset_and_is_called_by_its_name(tmp_path, photos
     clips = [write_video(tmp_path / "whole.avi"), write_video(tmp_path / "short.avi", frames=5)]
     sentence = r"motion 'glow': clip short.avi has 5 frames, needs at least 8; record a longer clip or lower"
     with pytest.raises(InputError, match=sentence):
-        import_entries(tmp_path / "data", [subject(photos), motion(*clips)], NEED)
+        import_entries(at(tmp_path / "data"), [subject(photos), motion(*clips)])
     assert not (tmp_path / "data").exists()
 
 
 def test_a_name_that_is_taken_is_refused(root, photos):
     before = tree(root)
     with pytest.raises(InputError, match=r"subject 'toy' is in .*catalog.yaml already; choose another name, or delete"):
-        import_entries(root, [subject(photos)], NEED)
+        import_entries(at(root), [subject(photos)])
     (root / "subjects/left").mkdir()
     with pytest.raises(InputError, match=r"subjects/left exists, but catalog.yaml has no subject 'left'; move it away"):
-        import_entries(root, [subject(photos, name="left")], NEED)
+        import_entries(at(root), [subject(photos, name="left")])
     assert tree(root) == before
 
 
@@ -226,7 +231,7 @@ def test_an_image_that_another_subject_has_is_refused(root, tmp_path):
     with pytest.raises(
         InputError, match=r"image .*again/0.jpg is in subject 'toy' already, must be in one subject only"
     ):
-        import_entries(root, [subject(photos, name="copy")], NEED)
+        import_entries(at(root), [subject(photos, name="copy")])
     assert tree(root) == before
 
 
@@ -245,7 +250,7 @@ def test_a_kill_before_the_catalog_is_written_leaves_the_old_dataset_whole(root,
     before = tree(root)
     monkeypatch.setattr(importing, "add_entries", stops_at_the_catalog(root, lambda: os._exit(9)))
     if (child := os.fork()) == 0:
-        import_entries(root, [subject(photos, name="other")], NEED)
+        import_entries(at(root), [subject(photos, name="other")])
         os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
     assert before.items() <= tree(root).items() and (root / "subjects/other/00.png").exists()
@@ -254,7 +259,7 @@ def test_a_kill_before_the_catalog_is_written_leaves_the_old_dataset_whole(root,
     verify_files(catalog)
     monkeypatch.undo()
     with pytest.raises(InputError, match=r"subjects/other exists, .* or delete it if a stopped import left it"):
-        import_entries(root, [subject(photos, name="other")], NEED)
+        import_entries(at(root), [subject(photos, name="other")])
 
 
 def test_a_failure_to_write_the_catalog_is_undone(root, photos, monkeypatch):
@@ -264,7 +269,7 @@ def test_a_failure_to_write_the_catalog_is_undone(root, photos, monkeypatch):
     before = tree(root)
     monkeypatch.setattr(importing, "add_entries", stops_at_the_catalog(root, full))
     with pytest.raises(OSError, match="no space left"):
-        import_entries(root, [subject(photos, name="other")], NEED)
+        import_entries(at(root), [subject(photos, name="other")])
     assert tree(root) == before
 
 
@@ -272,7 +277,7 @@ def test_an_import_that_ends_while_another_runs_is_kept(root, photos, tmp_path):
     clip = write_video(tmp_path / "a.avi")
 
     def another(*progress):
-        import_entries(root, [motion(clip, name="shine")], NEED)
+        import_entries(at(root), [motion(clip, name="shine")])
 
-    catalog = import_entries(root, [subject(photos, name="other")], NEED, another)
+    catalog = import_entries(at(root), [subject(photos, name="other")], another)
     assert set(catalog.subjects) == {"toy", "other"} and set(catalog.motions) == {"glow", "shine"}

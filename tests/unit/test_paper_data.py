@@ -6,17 +6,23 @@ import shutil
 import pytest
 import yaml
 
-from dreamvideo.dataset.catalog import SUBJECT_KINDS, load_catalog
+from dreamvideo.dataset.catalog import SUBJECT_KINDS, WORDS, load_catalog
 from dreamvideo.dataset.catalog_file import add_entries
-from dreamvideo.dataset.expectations import WORDS, Requirements, validate
+from dreamvideo.dataset.expectations import Requirements, validate
 from dreamvideo.dataset.importing import import_entries
 from dreamvideo.dataset.licences import non_commercial
 from dreamvideo.dataset.paper import PAPER_CATALOG, paper_entries
 from dreamvideo.errors import InputError
 from dreamvideo.files import sha256_file
+from dreamvideo.params import DataParams
 from tests.odd_files import write_frames, write_photos, write_video
 
 NEED = Requirements(None, None, num_frames=8, fps=8.0, image_size=32)
+
+
+def at(root):
+    """A dataset there, that must be as NEED says."""
+    return DataParams(root=root, subjects=1, motions=1, image_size=32, num_frames=8, fps=8.0)
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +106,7 @@ def entries_of(copies):
 
 
 def test_each_layout_is_imported_under_its_published_names(copies):
-    catalog = import_entries(copies / "data", entries_of(copies), NEED)
+    catalog = import_entries(at(copies / "data"), entries_of(copies))
     assert set(catalog.subjects) == {"toy"} and set(catalog.motions) == {"glow", "shine", "walk"}
     assert validate(catalog, NEED).problems == ()
     assert catalog.subject("toy").origin["subjects/toy/02.png"] == {
@@ -122,7 +128,7 @@ def test_a_clip_that_was_not_shipped_is_made_of_its_frames(copies):
         path.unlink()
     for index, frame in enumerate(sorted((copies / "davis/bear").glob("f*.png"))):
         shutil.copy(frame, folder / f"2538-5_{70133 + index}.png")
-    catalog = import_entries(copies / "data", entries_of(copies), NEED)
+    catalog = import_entries(at(copies / "data"), entries_of(copies))
     assert catalog.motion("shine").origin["motions/shine/00.mp4"]["file"] == "Glow-Side/001"
 
 
