@@ -18,7 +18,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_USER
 from dreamvideo.errors import InputError
 from dreamvideo.files import content_key
 from flows.claims import Taken, claimed
-from flows.model_registry import CHALLENGER, CHAMPION, aliases
+from flows.model_registry import BORN, CHALLENGER, CHAMPION, aliases, registered_model
 from flows.tracking import Tracking
 
 KIND = "promotion"
@@ -58,8 +58,9 @@ def decide(
     Raises:
         InputError: another process decides, or has just decided, over the same model.
     """
-    place = content_key([model, len(decisions(tracking, model))])
-    tags = {MODEL: model, ACTION: action, FROM: str(previous or ""), TO: str(version), MLFLOW_USER: who()}
+    born = _born(tracking, model)
+    place = content_key([model, born, len(decisions(tracking, model))])
+    tags = {MODEL: model, BORN: born, ACTION: action, FROM: str(previous or ""), TO: str(version), MLFLOW_USER: who()}
     name = f"{action} of {model}: {f'{previous} -> ' if previous else ''}{version}"
     try:
         with claimed(tracking, KIND, name, place, tags) as record, tempfile.TemporaryDirectory() as folder:
@@ -84,8 +85,13 @@ def _meanwhile(model: str) -> InputError:
 
 
 def decisions(tracking: Tracking, model: str) -> list[Decision]:
-    """All moves of a model's champion, oldest first."""
-    return [_decision(run) for run in reversed(tracking.runs(KIND)) if run.data.tags.get(MODEL) == model]
+    """All moves of a model's champion, oldest first; not those of a model of this name that was deleted."""
+    wanted = {MODEL: model, BORN: _born(tracking, model)}
+    return [_decision(run) for run in reversed(tracking.runs(KIND)) if wanted.items() <= run.data.tags.items()]
+
+
+def _born(tracking: Tracking, model: str) -> str:
+    return registered_model(tracking, model).tags.get(BORN, "")
 
 
 def undone_by_rollback(history: list[Decision], model: str, champion: int) -> int:

@@ -14,6 +14,7 @@ from dreamvideo.errors import InputError, unknown_name
 from flows.tracking import KEY, SHA256, Tracking
 
 CHAMPION, CHALLENGER = "champion", "challenger"
+BORN = "dreamvideo.born"  # tells a model from one of the same name that was deleted
 _WORD = "[a-z0-9_]+"
 _NAME = re.compile(rf"(?:identity|motion)\.{_WORD}\.{_WORD}|composition\.{_WORD}")
 _KEY = re.compile("[0-9a-f]{64}")

@@ -1,5 +1,6 @@
 """Register what was trained: each adapter is a version of the model of its subject or motion, with its key and its card."""
 
+import uuid
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 
@@ -14,7 +15,7 @@ from dreamvideo.errors import InputError
 from evaluation.metrics import METRICS, metric_names
 from flows.decisions import FIRST, decide, decisions
 from flows.model_card import adapter_card, with_scores
-from flows.model_registry import CHALLENGER, CHAMPION, aliases, model_name, versions
+from flows.model_registry import BORN, CHALLENGER, CHAMPION, aliases, model_name, versions
 from flows.plan import AdapterPlan
 from flows.tracking import KEY, SHA256, Tracking
 from flows.workbench import Workbench
@@ -95,7 +96,7 @@ def _version_of(tracking: Tracking, name: str, key: str, run: Run) -> ModelVersi
 
 def _make_model(tracking: Tracking, name: str) -> None:
     try:
-        tracking.client.create_registered_model(name)
+        tracking.client.create_registered_model(name, tags={BORN: uuid.uuid4().hex})
     except MlflowException as error:
         if error.error_code != ErrorCode.Name(RESOURCE_ALREADY_EXISTS):
             raise

@@ -55,7 +55,11 @@ def test_flows_do_not_import_tests():
         assert "tests" not in imported(path.read_text())
 
 
-LIGHT = ("flows.cli, flows.cli_benchmark, flows.cli_data", "dreamvideo.dataset.catalog", "dreamvideo.params")
+LIGHT = (
+    "flows.cli, flows.cli_benchmark, flows.cli_data, flows.cli_model",
+    "dreamvideo.dataset.catalog",
+    "dreamvideo.params",
+)
 
 
 @pytest.mark.parametrize("module", LIGHT)

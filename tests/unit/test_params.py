@@ -96,12 +96,26 @@ def test_an_unknown_key_at_the_top_suggests_the_nearest(load, content):
 
 @pytest.mark.parametrize(
     ("section", "key", "value"),
-    [("sampling", "steps", "many"), ("sampling", "steps", 0), ("data", "num_frames", 1), ("data", "fps", [8])],
+    [
+        ("sampling", "steps", "many"),
+        ("sampling", "steps", 0),
+        ("data", "num_frames", 1),
+        ("data", "fps", [8]),
+        ("promotion", "confidence", 0.5),
+        ("promotion", "confidence", 1),
+        ("promotion", "margins", {}),
+    ],
 )
 def test_a_value_that_does_not_fit_is_named_by_its_full_key(load, pocket, section, key, value):
     pocket[section][key] = value
     message = refused(load)
     assert f"profiles.pocket: {section}.{key} is {value!r}: " in message and message.endswith("; correct it")
+
+
+@pytest.mark.parametrize("margin", [-0.01, float("nan"), float("inf"), "wide"])
+def test_a_margin_that_is_no_loss_is_named(load, pocket, margin):
+    pocket["promotion"]["margins"]["clip_t"] = margin
+    assert "profiles.pocket: promotion.margins.clip_t is " in refused(load)
 
 
 def test_a_missing_key_is_named_and_called_missing(load, pocket):

@@ -1,0 +1,332 @@
+"""The registry with a real MLflow: adapters registered by benchmarks, promoted on evidence, rolled back, composed, served."""
+
+import base64
+import json
+import os
+import shutil
+import threading
+from functools import cache
+from pathlib import Path
+
+import mlflow
+import pytest
+from typer.testing import CliRunner
+
+from dreamvideo.errors import InputError
+from dreamvideo.files import sha256_file
+from dreamvideo.params import Params, PromotionParams, load_params
+from flows import cli_model, decisions
+from flows.benchmark import Request, run_benchmark
+from flows.decisions import EVIDENCE
+from flows.evidence import weigh
+from flows.model_registry import aliases, fetch_version, registered_models, version, versions
+from flows.promotion import PROPOSAL, promote, rollback
+from flows.registration import METHOD, NON_COMMERCIAL, SCORE, SCORED_BY, register_adapter
+from flows.tracking import KEY, SHA256, Tracking
+from flows.workbench import Workbench
+from tests.integration.conftest import MOTIONS, write_params
+
+DOG = "identity.pocket.dog"
+COMPOSITION = "composition.pocket"
+LAX = PromotionParams(confidence=0.6, margins={"clip_t": 2.0})  # so that two motions are enough, and any score
+DOG_ONLY = Request(subjects="dog")
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory, dataset):
+    """A folder in which the tests of this module run one after the other."""
+    folder = tmp_path_factory.mktemp("registry")
+    shutil.copytree(dataset, folder / "data")
+    write_params(folder)
+    before = Path.cwd()
+    os.chdir(folder)
+    yield folder
+    os.chdir(before)
+
+
+def params(identity_steps: int = 2, policy: PromotionParams | None = LAX) -> Params:
+    """The miniature with another recipe for identities, or another policy."""
+    loaded = load_params()
+    loaded.methods["dreamvideo"]["identity_adapter"]["steps"] = identity_steps
+    return loaded.model_copy(update={"promotion": policy})
+
+
+@cache
+def tracking() -> Tracking:
+    return Tracking(load_params().tracking)
+
+
+def history(name: str = DOG) -> list[tuple]:
+    return [(one.action, one.previous, one.version) for one in decisions.decisions(tracking(), name)]
+
+
+def cell_of(number: int, motion: str):
+    """The run of the newest cell of a version of the dog."""
+    key = version(tracking(), DOG, number).tags[KEY]
+    found = tracking().runs("cell")
+    return next(r for r in found if r.data.tags["dreamvideo.subject_key"] == key and r.data.params["motion"] == motion)
+
+
+def request_of(cell) -> dict:
+    return {name: cell.data.params[name] for name in ("subject", "motion", "prompt")} | {
+        "seed": int(cell.data.params["seed"])
+    }
+
+
+@pytest.fixture(scope="module")
+def first(project):
+    return run_benchmark(params(), DOG_ONLY)
+
+
+@pytest.fixture(scope="module")
+def second(first):
+    """The same with another recipe, so that there is a challenger."""
+    return run_benchmark(params(3), DOG_ONLY)
+
+
+def test_every_adapter_and_the_composition_is_a_version_and_the_first_is_champion(first):
+    names = [model.name for model in registered_models(tracking())]
+    assert names == sorted([COMPOSITION, DOG, *(f"motion.pocket.{motion}" for motion in MOTIONS)])
+    assert first.promotions == []
+    for name in names:
+        assert aliases(tracking(), name) == {"champion": 1}
+        assert history(name) == [("first version", None, 1)]
+        (only,) = versions(tracking(), name)
+        assert sha256_file(fetch_version(tracking(), only)) == only.tags[SHA256]
+
+
+def test_a_version_says_what_it_is_of_and_how_well_it_does(first):
+    (dog,) = versions(tracking(), DOG)
+    run = tracking().get(dog.run_id)
+    assert run.data.tags[KEY] == dog.tags[KEY] and run.data.tags["dreamvideo.name"] == "dog"
+    assert dog.tags["dreamvideo.data_hash"] == run.data.tags["dreamvideo.data_hash"]
+    assert (dog.tags[METHOD], dog.tags["dreamvideo.licence"], dog.tags[NON_COMMERCIAL]) == (
+        "dreamvideo",
+        "CC0-1.0",
+        "false",
+    )
+    scores = [cell.data.metrics for cell in tracking().runs("cell")]
+    for metric in ("clip_t", "dino_i", "motion_magnitude"):
+        assert float(dog.tags[SCORE + metric]) == pytest.approx(sum(s[metric] for s in scores) / 2, abs=1e-6)
+    assert dog.tags[SCORED_BY] == first.run_id
+    square = version(tracking(), "motion.pocket.square", 1)
+    (of_square,) = [c.data.metrics for c in tracking().runs("cell") if c.data.params["motion"] == "square"]
+    assert float(square.tags[f"{SCORE}clip_i"]) == pytest.approx(of_square["clip_i"], abs=1e-6)
+    for told in ("CC0-1.0", dog.tags[SHA256], "identity_adapter.steps 2", "## Scores", first.run_id):
+        assert told in dog.description
+
+
+def test_a_benchmark_that_reuses_everything_registers_nothing_new(first):
+    again = run_benchmark(params(), DOG_ONLY)
+    assert again.reused == 2 and again.promotions == []
+    for model in registered_models(tracking()):
+        (only,) = versions(tracking(), model.name)
+        assert only.tags[SCORED_BY] == first.run_id, "the same scores are not written again"
+        assert history(model.name) == [("first version", None, 1)]
+
+
+def test_two_workers_that_register_at_once_make_one_version_of_a_model_that_was_deleted(first):
+    bench = Workbench(params())
+    plan = bench.keys.motion(bench.catalog.motion("square"))
+    name = "motion.pocket.square"
+    run_id = version(tracking(), name, 1).run_id
+    tracking().client.delete_registered_model(name)
+    benches = [Workbench(params()), Workbench(params())]
+    both = [threading.Thread(target=register_adapter, args=(one, plan, run_id)) for one in benches]
+    for thread in both:
+        thread.start()
+    for thread in both:
+        thread.join()
+    (only,) = versions(tracking(), name)
+    assert only.tags[KEY] == plan.key
+    assert aliases(tracking(), name) == {"champion": int(only.version)}
+    assert history(name) == [("first version", None, int(only.version))], "the history is not that of the deleted one"
+
+
+def test_a_profile_without_a_policy_and_a_method_without_training_register_nothing(first):
+    bench = Workbench(params(policy=None))
+    dog = versions(tracking(), DOG)[0]
+    plan = bench.keys.identity(bench.catalog.subject("dog"))
+    assert register_adapter(bench, plan, dog.run_id) is None
+    bare = Workbench(load_params(method="uncustomized"))
+    assert register_adapter(bare, bare.keys.identity(bare.catalog.subject("dog")), dog.run_id) is None
+
+
+def test_a_new_recipe_makes_a_challenger_and_the_benchmark_proposes_it(second):
+    assert aliases(tracking(), DOG) == {"champion": 1, "challenger": 2}
+    assert second.promotions == [f"version 2 would pass: dreamvideo model promote {DOG}"]
+    (kept,) = tracking().read_json(second.run_id, PROPOSAL)
+    assert (kept["model"], kept["champion"], kept["challenger"], kept["passes"]) == (DOG, 1, 2, True)
+    assert kept["alike"] == len(kept["pairs"]) == 2
+    assert history() == [("first version", None, 1)], "a proposal moves nothing"
+
+
+def test_the_evidence_is_the_difference_of_the_cells_of_both(second):
+    found = weigh(tracking(), params(), DOG, version(tracking(), DOG, 2), version(tracking(), DOG, 1))
+    scores = [[cell_of(number, motion).data.metrics["clip_t"] for motion in MOTIONS] for number in (2, 1)]
+    assert found.comparisons[0].gain == pytest.approx((sum(scores[0]) - sum(scores[1])) / 2)
+    assert {pair for pair in found.pairs} == {
+        (cell_of(2, motion).info.run_id, cell_of(1, motion).info.run_id) for motion in MOTIONS
+    }
+
+
+def test_the_shipped_policy_refuses_so_few_cells_and_moves_nothing(second):
+    shipped = load_params().promotion
+    evidence = promote(params(policy=shipped), DOG)
+    assert not evidence.passes and "2 motions; needs 7" in evidence.reason
+    assert aliases(tracking(), DOG) == {"champion": 1, "challenger": 2} and len(history()) == 1
+
+
+def test_a_promotion_moves_the_champion_and_keeps_its_evidence(second):
+    assert promote(params(), DOG).passes
+    assert aliases(tracking(), DOG) == {"champion": 2}
+    assert history() == [("first version", None, 1), ("promotion", 1, 2)]
+    last = decisions.decisions(tracking(), DOG)[-1]
+    kept = json.loads(tracking().fetch(last.run_id).read_text())
+    assert kept["passes"] and kept["comparisons"][0]["metric"] == "clip_t"
+    assert (last.who, last.cells) == (decisions.who(), 2)
+    assert tracking().get(last.run_id).data.metrics["clip_t.bound"] == kept["comparisons"][0]["bound"]
+    assert tracking().download(last.run_id, EVIDENCE).exists()
+
+
+@pytest.mark.parametrize(
+    ("number", "sentence"),
+    [
+        (2, f"{DOG}: version 2 is the champion already"),
+        (9, f"{DOG} has no version 9; it has 1, 2"),
+        (None, f"{DOG} has no challenger"),
+    ],
+)
+def test_what_cannot_be_promoted_is_refused_with_the_reason(second, number, sentence):
+    with pytest.raises(InputError, match=sentence):
+        promote(params(), DOG, number)
+
+
+@pytest.fixture(scope="module")
+def composition(second):
+    mlflow.set_tracking_uri(load_params().tracking.uri)
+    return mlflow.pyfunc.load_model(f"models:/{COMPOSITION}@champion")
+
+
+def test_the_composition_gives_the_bytes_of_the_benchmark(composition):
+    for number in (1, 2):
+        if aliases(tracking(), DOG)["champion"] != number:
+            promote(params(), DOG, number)
+        cells = [cell_of(number, motion) for motion in MOTIONS]
+        answer = composition.predict([request_of(cell) for cell in cells])
+        for cell, made in zip(cells, answer.to_dict("records"), strict=True):
+            assert base64.b64decode(made["video"]) == tracking().fetch(cell.info.run_id).read_bytes()
+            assert made["identity"] == f"{DOG}/{number}"
+            assert made["motion"].startswith(f"motion.pocket.{cell.data.params['motion']}/")
+
+
+def test_a_rollback_returns_to_the_version_before_at_once_and_the_history_stays(composition):
+    before = history()
+    assert rollback(params(), DOG) == (2, 1)
+    assert history() == [*before, ("rollback", 2, 1)]
+    made = composition.predict(request_of(cell_of(1, "square")))
+    assert made["identity"].tolist() == [f"{DOG}/1"]
+    assert aliases(tracking(), DOG) == {"champion": 1}, "what was rolled back is proposed no more"
+    assert run_benchmark(params(3), DOG_ONLY).promotions == []
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"subject": "dgo"}, "unknown subject 'dgo'; did you mean 'dog'?"),
+        ({"motion": "square' or 1=1"}, "unknown motion"),
+        ({"subject": "van"}, "identity.pocket.van has no champion"),
+        ({"prompt": "a dog"}, "has no placeholder"),
+        ({"prompt": "a * is {motion}"}, "has a field that is not filled in"),
+        ({"seed": -1}, "seed is -1, must be 0 or more"),
+    ],
+)
+def test_the_composition_refuses_a_bad_row_in_one_sentence(composition, change, sentence):
+    row = request_of(cell_of(1, "square"))
+    with pytest.raises(mlflow.MlflowException, match=sentence.replace("?", r"\?")):
+        composition.predict([row, row | change])
+
+
+def test_the_scoring_server_answers_and_says_what_is_wrong(composition):
+    from fastapi.testclient import TestClient
+    from mlflow.pyfunc import scoring_server
+
+    row = request_of(cell_of(1, "square"))
+    with TestClient(scoring_server.init(composition)) as client:
+        answer = client.post("/invocations", json={"dataframe_records": [row]})
+        (made,) = answer.json()["predictions"]
+        cell = cell_of(1, "square")
+        assert base64.b64decode(made["video"]) == tracking().fetch(cell.info.run_id).read_bytes()
+        refused = client.post("/invocations", json={"dataframe_records": [row | {"subject": "dgo"}]})
+        assert refused.status_code == 400 and "did you mean 'dog'?" in refused.json()["message"]
+
+
+def test_a_model_folder_that_is_not_what_was_registered_is_refused(composition):
+    run_id = version(tracking(), COMPOSITION, 1).run_id
+    path = Path("mlruns") / run_id / "artifacts/model/data/params.json"
+    original = path.read_text()
+    path.write_text(original.replace('"steps": 2', '"steps": 1'))
+    with pytest.raises(InputError, match=r"params\.json is not what any version was registered with"):
+        mlflow.pyfunc.load_model(f"models:/{COMPOSITION}@champion")
+    path.write_text(original)
+    assert "sqlite" not in original, "the store's address may hold a password"
+
+
+def test_weights_that_are_not_what_was_registered_are_refused(composition):
+    dog = version(tracking(), DOG, 1)
+    path = Path("mlruns") / dog.run_id / "artifacts/adapter.safetensors"
+    original = path.read_bytes()
+    path.write_bytes(original[:-1] + b"x")
+    fresh = mlflow.pyfunc.load_model(f"models:/{COMPOSITION}@champion")
+    with pytest.raises(mlflow.MlflowException, match="not what was stored"):
+        fresh.predict(request_of(cell_of(1, "square")))
+    path.write_bytes(original)
+    tracking().client.set_model_version_tag(DOG, dog.version, SHA256, "0" * 64)
+    with pytest.raises(mlflow.MlflowException, match="says another SHA-256 than the registry"):
+        fresh.predict(request_of(cell_of(1, "square")))
+    tracking().client.set_model_version_tag(DOG, dog.version, SHA256, dog.tags[SHA256])
+    fresh.predict(request_of(cell_of(1, "square")))
+
+
+def test_versions_without_a_common_cell_are_not_held_against_each_other(second):
+    elsewhere = run_benchmark(params(4), Request(subjects="dog", seed=5))
+    assert aliases(tracking(), DOG) == {"champion": 1, "challenger": 3}
+    (line,) = elsewhere.promotions
+    assert line.startswith("challengers that would not pass: 1; promotion.json of the run says why")
+    with pytest.raises(
+        InputError, match=f"{DOG}: versions 3 and 1 share no combination of subject, motion, prompt and"
+    ):
+        promote(params(), DOG)
+
+
+def test_an_automatic_policy_promotes_at_the_end_of_a_benchmark(second):
+    outcome = run_benchmark(params(4, LAX.model_copy(update={"automatic": True})), DOG_ONLY)
+    assert outcome.promotions == [f"promoted: {DOG} version 3, was 1"]
+    assert aliases(tracking(), DOG) == {"champion": 3} and history()[-1] == ("automatic promotion", 1, 3)
+
+
+def test_a_decision_that_another_process_forestalled_is_refused(second, monkeypatch):
+    known = decisions.decisions(tracking(), DOG)
+    monkeypatch.setattr(decisions, "decisions", lambda *_: known[:-1])  # as it was when the other began
+    with pytest.raises(InputError, match="someone else moved its champion just now"):
+        decisions.decide(tracking(), DOG, "promotion", 3, 1, {})
+    monkeypatch.undo()
+    with pytest.raises(InputError, match="someone else moved its champion just now"):
+        decisions.decide(tracking(), DOG, "promotion", 1, 2, {})  # 3 is the champion by now
+    assert aliases(tracking(), DOG)["champion"] == 3 and decisions.decisions(tracking(), DOG) == known
+
+
+def test_the_commands_print_tables_and_refuse_by_exit_code(second):
+    def model(*arguments):
+        return CliRunner().invoke(cli_model.model_app, arguments, env={"COLUMNS": "200"})
+
+    listed = model("list").output
+    assert DOG in listed and "allowed" in listed and COMPOSITION in listed
+    shown = model("history", DOG).output
+    assert all(word in shown for word in ("first version", "rollback", "automatic promotion", decisions.who()))
+    refused = model("promote", DOG, "--version", "1")
+    assert refused.exit_code == 1 and "not promoted:" in refused.output and "needs 7" in refused.output
+    assert "version 1 is champion again, was 3" in model("rollback", DOG).output
+    tracking().client.set_registered_model_alias(DOG, "champion", "2")
+    assert "moved by other means" in model("history", DOG).output
+    assert isinstance(model("rollback", DOG).exception, InputError)
