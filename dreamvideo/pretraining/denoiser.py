@@ -22,7 +22,8 @@ from dreamvideo.pretraining.encoders import Loss
 
 CAPTION_DROPOUT = 0.1
 FOREGROUND_WEIGHT = 6.0  # on top of 1: scenes are learnt soon, shapes late
-NOISE_EXPONENT = 0.5  # of the timesteps: shapes and paths are decided while there is much noise
+# Of the timesteps: shapes are decided while there is much noise, paths while there is more still.
+IMAGE_NOISE_EXPONENT, CLIP_NOISE_EXPONENT = 0.5, 0.28
 
 
 @dataclass
@@ -99,7 +100,7 @@ def image_loss(denoiser: Denoiser, bank: LatentBank, batch: int, scheduler: DDIM
     """Eq. 1 on single frames."""
 
     def loss_of(step: int, generator: torch.Generator) -> Tensor:
-        return _loss(denoiser, *_frames(bank, batch, generator), scheduler, offset, generator)
+        return _loss(denoiser, *_frames(bank, batch, generator), scheduler, offset, IMAGE_NOISE_EXPONENT, generator)
 
     return loss_of
 
@@ -110,7 +111,7 @@ def clip_loss(denoiser: Denoiser, bank: LatentBank, batch: int, scheduler: DDIMS
     def loss_of(step: int, generator: torch.Generator) -> Tensor:
         clips, variants = _draw(bank, batch, generator)
         drawn = bank.latents[clips], bank.foreground[clips], bank.clip_tokens[clips, variants]
-        return _loss(denoiser, *drawn, scheduler, offset, generator)
+        return _loss(denoiser, *drawn, scheduler, offset, CLIP_NOISE_EXPONENT, generator)
 
     return loss_of
 
@@ -135,7 +136,7 @@ def _frames(bank: LatentBank, batch: int, generator: torch.Generator) -> tuple[T
 
 def _loss(
     denoiser: Denoiser, latents: Tensor, foreground: Tensor, tokens: Tensor,
-    scheduler: DDIMScheduler, offset: float, generator: torch.Generator,
+    scheduler: DDIMScheduler, offset: float, exponent: float, generator: torch.Generator,
 ) -> Tensor:  # fmt: skip
     """Eq. 1 with the foreground and its rim counted more; latents (B, F, C, h, h), tokens (B, T)."""
     device = latents.device
@@ -143,7 +144,7 @@ def _loss(
     batch = len(latents)
     noise = make_noise(tuple(latents.shape), generator, offset).to(device)
     total = scheduler.config.num_train_timesteps
-    timesteps = stratified_timesteps(batch, total, generator, NOISE_EXPONENT).to(device)
+    timesteps = stratified_timesteps(batch, total, generator, exponent).to(device)
     empty = (torch.rand(batch, generator=generator) < CAPTION_DROPOUT).to(device)
     tokens = torch.where(empty[:, None], tokenize([""]).to(device), tokens)
     return weighted_loss(denoiser, latents, noise, timesteps, tokens, foreground_weight(foreground), scheduler)

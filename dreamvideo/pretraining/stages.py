@@ -170,7 +170,7 @@ def train_clips(shop: Workshop, stage: PretrainingStage, report: Report) -> dict
     clips = denoiser.clip_loss(model, shop.latent_bank, batch, *how)
     words = motion_words.full_noise_loss(model, means, batch, *how)
     images = denoiser.image_loss(model, shop.latent_bank, 4 * batch, *how)
-    turns = (clips, words, clips, images)
+    turns = (clips, words, clips, clips, clips, words, clips, images)
 
     def loss_of(step: int, generator: torch.Generator) -> torch.Tensor:
         return turns[step % len(turns)](step, generator)
