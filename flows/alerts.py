@@ -8,6 +8,7 @@ from prefect.automations import AutomationCore
 from prefect.blocks.webhook import Webhook
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import StateType
+from prefect.events import emit_event
 from prefect.events.actions import ActionTypes, CallWebhook, ChangeFlowRunState
 from prefect.events.schemas.automations import EventTrigger, Posture
 from prefect.exceptions import PrefectHTTPStatusError
@@ -72,6 +73,12 @@ def set_up_alerts(client: SyncPrefectClient) -> bool:
             payload = '{"text": {% filter tojson %}' + words + "{% endfilter %}}"
             _automate(client, name, trigger, CallWebhook(block_document_id=block, payload=payload))
     return bool(url)
+
+
+def tell_regression(run_id: str, text: str) -> None:
+    """Tell Prefect that a benchmark scored lower than the one before it."""
+    resource = {"prefect.resource.id": f"dreamvideo.benchmark.{run_id}", "prefect.resource.name": f"benchmark {run_id}"}
+    emit_event(REGRESSED, resource=resource, payload={"text": text})
 
 
 def _webhook(url: str) -> UUID:

@@ -24,6 +24,8 @@ def run(
     """Check the data, train what is missing, run every missing combination, and write the report."""
     params = profile_params(profile, method)
     from flows.benchmark import Request, run_benchmark
+    from flows.regression import regression
+    from flows.tracking import Tracking
 
     outcome = run_benchmark(params, Request(subjects, motions, prompts, seed))
     out.print(
@@ -31,9 +33,11 @@ def run(
     )
     for line in outcome.promotions:
         out.print(line)
+    if fell := regression(params, outcome.run_id):
+        out.print(f"[red]{fell}[/]")
     out.print(f"report: {outcome.report}")
     out.print(
-        f"MLflow run {outcome.run_id}; look at all of them with: mlflow ui --backend-store-uri {params.tracking.uri}"
+        f"MLflow run {outcome.run_id}; look at all of them with: mlflow ui --backend-store-uri {Tracking(params.tracking).shown_uri}"
     )
     if outcome.failed:
         raise typer.Exit(1)

@@ -4,7 +4,8 @@ A worker runs them in the repository's folder, so that a profile, the data and t
 finds them. Small values go in; MLflow run ids and paths come out.
 """
 
-from prefect import flow
+from prefect import State, flow
+from prefect.states import Completed
 
 from flows.cli import profile_params
 
@@ -41,8 +42,8 @@ def benchmark(
     seed: int | None = None,
     method: str | None = None,
     profile: str | None = None,
-) -> str:
-    """Run the benchmark; returns the id of its MLflow run.
+) -> State:
+    """Run the benchmark; its closing message names the MLflow run and the challengers that may be promoted.
 
     Args:
         subjects: how many ("3") or which ("dog,van"); all if empty.
@@ -55,14 +56,20 @@ def benchmark(
     Raises:
         RuntimeError: some combinations failed, so that Prefect shows and tells it; the next run tries them again.
     """
+    params = profile_params(profile, method)
+    from flows.alerts import tell_regression
     from flows.benchmark import Request, run_benchmark
+    from flows.regression import regression
 
-    outcome = run_benchmark(profile_params(profile, method), Request(subjects, motions, prompts, seed))
+    outcome = run_benchmark(params, Request(subjects, motions, prompts, seed))
+    if fell := regression(params, outcome.run_id):
+        tell_regression(outcome.run_id, fell)
     if outcome.failed:
         raise RuntimeError(
             f"{outcome.failed} of {outcome.failed + outcome.finished} combinations failed; MLflow run {outcome.run_id}"
         )
-    return outcome.run_id
+    closing = f"{outcome.finished} combinations, {outcome.reused} of them there already; MLflow run {outcome.run_id}"
+    return Completed(message="; ".join([closing, *outcome.promotions]))
 
 
 @flow(name="report")
@@ -79,6 +86,27 @@ def report(run_id: str | None = None, profile: str | None = None) -> str:
 
     _, path = write_report(params, run_id or latest_benchmark(Tracking(params.tracking)))
     return str(path)
+
+
+@flow(name="promote")
+def promote(name: str, version: int | None = None, profile: str | None = None) -> State:
+    """Make the challenger of a registered model its champion, if the evidence allows it.
+
+    Args:
+        name: of the registered model, as in "identity.pocket.dog".
+        version: which one; the challenger if empty.
+        profile: section of params.yaml; the file names the default.
+
+    Raises:
+        RuntimeError: a metric of the policy is worse by more than its margin.
+    """
+    params = profile_params(profile)
+    from flows.promotion import promote as run
+
+    evidence = run(params, name, version)
+    if evidence and not evidence.passes:
+        raise RuntimeError(f"{name}: version {evidence.challenger} is not promoted: {evidence.reason}")
+    return Completed(message=f"{name}: promoted{f' version {evidence.challenger}' if evidence else ''}")
 
 
 def _train(kind: str, name: str, method: str | None, profile: str | None) -> str:

@@ -1,0 +1,263 @@
+"""The servers as an operator meets them: up, runs that a worker takes, alerts, a killed worker, down. And on PostgreSQL."""
+
+import json
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from urllib.request import Request, urlopen
+
+import psutil
+import pytest
+
+from dreamvideo.params import TrackingParams
+from flows.tracking import Tracking
+from tests.integration.conftest import REPOSITORY, write_params
+
+PATIENCE = 240  # seconds; other work may share the cores
+TOKEN = "a-secret-path"
+
+
+class Project:
+    """A folder with the miniature, and its command line."""
+
+    def __init__(self, folder, dataset, **settings):
+        self.folder = folder
+        (folder / "data").symlink_to(dataset)
+        (folder / "flows").symlink_to(REPOSITORY / "flows")
+        shutil.copy(REPOSITORY / "prefect.yaml", folder)
+        write_params(folder)
+        ports = {"DREAMVIDEO_PREFECT_PORT": free_port(), "DREAMVIDEO_MLFLOW_PORT": free_port()}
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MLFLOW_", "DREAMVIDEO_"))}
+        self.environment = (
+            kept | {"COLUMNS": "200", "NO_COLOR": "1"} | {k: str(v) for k, v in (ports | settings).items()}
+        )
+        self.prefect = f"http://127.0.0.1:{ports['DREAMVIDEO_PREFECT_PORT']}"
+        self.mlflow = f"http://127.0.0.1:{ports['DREAMVIDEO_MLFLOW_PORT']}"
+
+    def server(self, *arguments, code=0):
+        command = [sys.executable, "-c", "from flows.cli import main; main()", "server", *arguments]
+        done = subprocess.run(command, cwd=self.folder, env=self.environment, capture_output=True, text=True)
+        assert done.returncode == code, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    def pids(self):
+        return {path.stem: json.loads(path.read_text())["pid"] for path in (self.folder / "server").glob("*.json")}
+
+    def processes(self):
+        leaders = [psutil.Process(pid) for pid in self.pids().values()]
+        return [process for leader in leaders for process in (leader, *leader.children(recursive=True))]
+
+    def ask(self, path, **content):
+        request = Request(
+            f"{self.prefect}/api/{path}", json.dumps(content).encode(), {"Content-Type": "application/json"}
+        )
+        with urlopen(request, timeout=60) as answer:
+            return json.load(answer)
+
+    def run(self, name, /, *tags, **parameters):
+        """Ask for a run of a deployment; returns its id."""
+        deployment = next(one for one in self.ask("deployments/filter") if one["name"] == name)
+        path = f"deployments/{deployment['id']}/create_flow_run"
+        return self.ask(path, parameters=parameters, tags=list(tags), state={"type": "SCHEDULED"})["id"]
+
+    def state(self, run_id):
+        return self.ask("flow_runs/filter", flow_runs={"id": {"any_": [run_id]}})[0]
+
+    def tracking(self):
+        return Tracking(TrackingParams(uri=self.mlflow, artifacts=Path("unused"), experiment="dreamvideo"))
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as one:
+        return one.getsockname()[1]
+
+
+def wait_for(condition):
+    deadline = time.monotonic() + PATIENCE
+    while not (found := condition()):
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+    return found
+
+
+@pytest.fixture(scope="module")
+def told():
+    """A webhook on this machine: its URL, and the lines that it was told."""
+    lines = []
+
+    class Webhook(BaseHTTPRequestHandler):
+        def do_POST(self):
+            lines.append(json.loads(self.rfile.read(int(self.headers["Content-Length"])))["text"])
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Webhook)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/{TOKEN}", lines
+    server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory, dataset, told):
+    project = Project(tmp_path_factory.mktemp("servers"), dataset, DREAMVIDEO_ALERT_WEBHOOK=told[0])
+    project.said = project.server("up")
+    yield project
+    project.server("down")
+
+
+def test_up_says_where_everything_is(project):
+    for line in (
+        f"Prefect  {project.prefect}",
+        f"MLflow   {project.mlflow}",
+        f"reports  {(project.folder / 'reports').as_uri()}/",
+        f"export PREFECT_API_URL={project.prefect}/api",
+        f"export MLFLOW_TRACKING_URI={project.mlflow}",
+    ):
+        assert line in project.said
+    assert "WARNING" not in project.said and project.server("status").count("healthy") == 3
+
+
+def test_nothing_listens_beyond_this_machine(project):
+    listening = [
+        connection.laddr.ip
+        for process in project.processes()
+        for connection in process.net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN
+    ]
+    assert set(listening) == {"127.0.0.1"}
+
+
+def test_the_deployments_are_registered(project):
+    found = {one["name"]: one for one in project.ask("deployments/filter")}
+    assert set(found) == {"train-subject", "train-motion", "benchmark", "report", "promote"}
+    assert {one["work_pool_name"] for one in found.values()} == {"gpu"}
+    (weekly,) = [one["schedule"] for one in found["benchmark"]["schedules"] if one["active"]]
+    assert weekly["cron"].split()[4] == "1" and weekly["timezone"]
+    assert all(one["description"] for one in found["benchmark"]["parameter_openapi_schema"]["properties"].values())
+
+
+def test_a_second_run_waits_for_the_worker_and_both_ends_are_told(project, told):
+    first = project.run("train-motion", "auto-scheduled", name="square")
+    wait_for(lambda: project.state(first)["state_type"] == "RUNNING")
+    second = project.run("train-subject", name="dgo")
+    while project.state(first)["end_time"] is None:
+        assert project.state(second)["start_time"] is None
+        time.sleep(0.2)
+    ended = wait_for(lambda: (state := project.state(second))["end_time"] and state)
+    assert project.state(first)["state_type"] == "COMPLETED" and ended["state_type"] == "FAILED"
+    assert ended["start_time"] >= project.state(first)["end_time"]
+    tracking = project.tracking()
+    (adapter,) = tracking.runs("adapter")
+    assert adapter.data.tags["dreamvideo.name"] == "square" and tracking.fetch(adapter.info.run_id).exists()
+    # One that gets no answer in time is posted again.
+    completed, failed = sorted(wait_for(lambda: len(set(told[1])) >= 2 and set(told[1])))
+    assert completed.startswith("train-motion completed: ") and completed.endswith(
+        f"{project.prefect}/runs/flow-run/{first}"
+    )
+    assert "train-subject failed: " in failed and "unknown subject 'dgo'; did you mean 'dog'?" in failed
+
+
+def test_the_webhook_is_in_no_file(project):
+    files = [path for path in project.folder.rglob("*") if path.is_file() and not path.is_symlink()]
+    assert any(path.name == "prefect.db" for path in files)
+    assert not [path for path in files if TOKEN.encode() in path.read_bytes()]
+    assert TOKEN not in project.said
+
+
+def test_up_again_starts_what_was_killed_and_leaves_the_rest(project):
+    pids = project.pids()
+    os.kill(pids["worker-cpu"], signal.SIGKILL)
+    assert "ended" in project.server("status", code=1)
+    said = project.server("up")
+    assert "prefect runs already" in said and "mlflow runs already" in said and "worker-cpu is healthy" in said
+    left = {name for name, pid in project.pids().items() if pid == pids[name]}
+    assert left == {"prefect", "mlflow"}
+
+
+def test_a_port_that_is_taken_starts_nothing(project, tmp_path):
+    shutil.copy(project.folder / "params.yaml", tmp_path)
+    other = project.environment | {"DREAMVIDEO_PREFECT_PORT": str(free_port())}
+    command = [sys.executable, "-c", "from flows.cli import main; main()", "server", "up"]
+    done = subprocess.run(command, cwd=tmp_path, env=other, capture_output=True, text=True)
+    assert done.returncode == 2 and "choose a free port, as in DREAMVIDEO_MLFLOW_PORT=" in done.stderr
+    assert not (tmp_path / "server").exists()
+
+
+def test_down_ends_every_process_and_keeps_the_data(project):
+    processes = project.processes()
+    assert len(processes) >= 3
+    assert "stopped: worker-cpu, mlflow, prefect" in project.server("down")
+    assert not [process for process in processes if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
+    assert "nothing runs" in project.server("status") and "nothing runs" in project.server("down")
+    # The runs are found without the servers, too.
+    store = TrackingParams(
+        uri=f"sqlite:///{project.folder}/mlflow.db", artifacts=Path("unused"), experiment="dreamvideo"
+    )
+    (adapter,) = Tracking(store).runs("adapter")
+    assert Tracking(store).fetch(adapter.info.run_id).exists()
+
+
+@pytest.fixture(scope="module")
+def postgresql():
+    """A PostgreSQL server of its own; yields a URL with an awkward password."""
+    if not (shutil.which("postgres") and shutil.which("initdb")):
+        pytest.skip("no PostgreSQL here: postgres and initdb are not on the PATH")
+    # It refuses to run as root.
+    user = {"user": "postgres", "extra_groups": []} if os.getuid() == 0 else {}
+    if user and "postgres" not in {one.pw_name for one in pwd.getpwall()}:
+        pytest.skip("PostgreSQL does not run as root, and there is no user postgres to run it")
+    folder, port = Path(tempfile.mkdtemp(prefix="postgresql-")), free_port()
+    (folder / "password").write_text("a%b/c")
+    if user:
+        for path in (folder, folder / "password"):
+            shutil.chown(path, "postgres")
+    setup = ["initdb", "-D", "cluster", "-U", "dreamvideo", "-A", "scram-sha-256", "-E", "UTF8", "--pwfile", "password"]
+    subprocess.run([*setup, "--no-sync"], cwd=folder, check=True, capture_output=True, **user)
+    options = ["-p", str(port), "-k", str(folder), "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"]
+    with (folder / "log").open("wb") as log:
+        server = subprocess.Popen(["postgres", "-D", "cluster", *options], cwd=folder, stdout=log, stderr=log, **user)
+    try:
+        wait_for(lambda: b"ready to accept connections" in (folder / "log").read_bytes())
+        yield f"postgresql://dreamvideo:a%25b%2Fc@127.0.0.1:{port}/postgres"
+    finally:
+        server.send_signal(signal.SIGINT)  # does not wait for clients
+        server.wait(PATIENCE)
+        shutil.rmtree(folder)
+
+
+def test_the_same_on_postgresql_by_one_setting(postgresql, tmp_path, dataset):
+    from sqlalchemy import create_engine, text
+
+    project = Project(tmp_path, dataset, DREAMVIDEO_DATABASE=postgresql)
+    try:
+        said = project.server("up")
+        assert project.server("status").count("healthy") == 3
+        assert len(project.ask("deployments/filter")) == 5
+        tracking = project.tracking()
+        (tmp_path / "kept.txt").write_text("here")
+        with tracking.run("test", "one", "key", {}) as record:
+            record.metrics["score"] = 0.5
+            tracking.keep(record, tmp_path / "kept.txt")
+        assert tracking.finished("test") == {"key": record.run_id}
+        assert tracking.fetch(record.run_id).read_text() == "here"
+        with create_engine(postgresql).connect() as connection:
+            count = text("SELECT table_schema, count(*) FROM information_schema.tables GROUP BY 1")
+            tables = dict(tuple(row) for row in connection.execute(count))
+        assert tables["prefect"] > 10 and tables["mlflow"] > 10 and "public" not in tables
+    finally:
+        project.server("down")
+    assert not list(tmp_path.glob("**/*.db"))
+    logs = "".join(path.read_text() for path in (tmp_path / "server").glob("*.log"))
+    assert "a%b/c" not in said + logs and "a%25b%2Fc" not in said + logs
