@@ -1,6 +1,5 @@
 """The command line. Heavy libraries are imported by the commands that need them, so that help comes at once."""
 
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -37,12 +36,10 @@ Seed = Annotated[int | None, typer.Option(min=0, help="Another seed gives other 
 
 
 def profile_params(profile: str | None, method: str | None = None) -> "Params":
-    """The parameters of a profile of ./params.yaml, with its own or another method, tracked where the environment says."""
+    """The parameters of a profile of ./params.yaml, with its own or another method."""
     from dreamvideo.params import load_params
 
-    params = load_params(profile=profile, method=method)
-    uri = os.environ.get("MLFLOW_TRACKING_URI")
-    return params.model_copy(update={"tracking": params.tracking.model_copy(update={"uri": uri})}) if uri else params
+    return load_params(profile=profile, method=method)
 
 
 @customize_app.command("subject")

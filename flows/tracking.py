@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import re
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -43,17 +44,24 @@ class Tracking:
     def __init__(self, params: TrackingParams) -> None:
         self.params = params
         self._scratch = tempfile.TemporaryDirectory(prefix="dreamvideo-")  # for downloads; goes with this object
-        _use(params.uri)
-        self.client = mlflow.MlflowClient(params.uri)
+        # The environment's address may hold a password, so it never becomes a parameter that is stored.
+        self.uri = os.environ.get(TRACKING_URI) or params.uri
+        _use(self.uri)
+        self.client = mlflow.MlflowClient(self.uri)
         # Two processes must not create the experiment at once.
-        lock = f"dreamvideo-{os.getuid()}-{content_key([params.uri, params.experiment])[:16]}.lock"
+        lock = f"dreamvideo-{os.getuid()}-{content_key([self.uri, params.experiment])[:16]}.lock"
         with _exclusive(Path(tempfile.gettempdir()) / lock):
             experiment = self.client.get_experiment_by_name(params.experiment)
             if experiment is None:
-                location = params.artifacts.resolve().as_uri() if params.uri.startswith("sqlite") else None
+                location = params.artifacts.resolve().as_uri() if self.uri.startswith("sqlite") else None
                 self.experiment = self.client.create_experiment(params.experiment, artifact_location=location)
             else:
                 self.experiment = experiment.experiment_id
+
+    @property
+    def shown_uri(self) -> str:
+        """The store's address without a password."""
+        return re.sub(r"(?<=//)([^/@:]*):[^/@]*@", r"\1:***@", self.uri)
 
     def finished(self, kind: str, by: str = KEY) -> dict[str, str]:
         """Run ids of the finished runs of a kind, by key or by another tag."""
@@ -73,7 +81,7 @@ class Tracking:
             return self.client.get_run(run_id)
         except mlflow.exceptions.MlflowException as error:
             raise InputError(
-                f"no run {run_id!r} in {self.params.uri}; a benchmark prints the id of its run, and `mlflow ui` lists all"
+                f"no run {run_id!r} in {self.shown_uri}; a benchmark prints the id of its run, and `mlflow ui` lists all"
             ) from error
 
     def _search(self, kind: str) -> Iterator[Run]:

@@ -204,8 +204,11 @@ def test_what_cannot_be_promoted_is_refused_with_the_reason(second, number, sent
 
 @pytest.fixture(scope="module")
 def composition(second):
-    mlflow.set_tracking_uri(load_params().tracking.uri)
-    return mlflow.pyfunc.load_model(f"models:/{COMPOSITION}@champion")
+    uri = load_params().tracking.uri
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", uri)  # MLflow sets it, and would leave it to all that follows
+        mlflow.set_tracking_uri(uri)
+        yield mlflow.pyfunc.load_model(f"models:/{COMPOSITION}@champion")
 
 
 def test_the_composition_gives_the_bytes_of_the_benchmark(composition):

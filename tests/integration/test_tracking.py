@@ -1,0 +1,41 @@
+"""Which store is used, and that its password goes nowhere."""
+
+import pytest
+
+from dreamvideo.errors import InputError
+from dreamvideo.params import TrackingParams
+from flows.tracking import Tracking
+
+
+@pytest.fixture
+def params(tmp_path):
+    return TrackingParams(uri=f"sqlite:///{tmp_path}/one.db", artifacts=tmp_path / "mlruns", experiment="tracking")
+
+
+def test_the_environment_names_another_store(params, tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/other.db")
+    tracking = Tracking(params)
+    with tracking.run("cell", "a cell", "key", {}):
+        pass
+    assert (tmp_path / "other.db").exists() and not (tmp_path / "one.db").exists()
+    assert tracking.params.uri == f"sqlite:///{tmp_path}/one.db", "what is stored as a parameter stays"
+
+
+@pytest.mark.parametrize(
+    ("uri", "shown"),
+    [
+        ("https://ann:secret@tracking.example.org/x", "https://ann:***@tracking.example.org/x"),
+        ("postgresql://ann:secret@db:5432/mlflow", "postgresql://ann:***@db:5432/mlflow"),
+        ("http://127.0.0.1:5000", "http://127.0.0.1:5000"),
+        ("sqlite:///mlflow.db", "sqlite:///mlflow.db"),
+    ],
+)
+def test_a_password_is_not_shown(params, uri, shown):
+    tracking = Tracking(params)
+    tracking.uri = uri
+    assert tracking.shown_uri == shown
+
+
+def test_an_unknown_run_is_one_sentence(params):
+    with pytest.raises(InputError, match="no run 'nothing' in sqlite"):
+        Tracking(params).get("nothing")
