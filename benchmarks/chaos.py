@@ -79,8 +79,10 @@ def trial(params: TrackingParams, kills: int, cells: int, seconds: float = 0.05)
 
 
 def start(params: TrackingParams, keys: list[str], seconds: float) -> multiprocessing.Process:
-    """A worker as a process of its own; forked, so that it begins at once."""
-    process = multiprocessing.get_context("fork").Process(target=work, args=(params, keys, seconds))
+    """A worker as a process of its own, forked so that it begins at once: from a process with no database open."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    process = context.Process(target=work, args=(params, keys, seconds))
     process.start()
     return process
 

@@ -22,6 +22,7 @@ from flows.tracking import KEY, KIND, Record, Tracking
 WORKER, ALIVE = "dreamvideo.worker", "dreamvideo.alive"
 HEARTBEAT = 30.0  # seconds
 LOST_AFTER = 150.0  # seconds without a heartbeat; clocks of different machines may differ by some
+CLOCK_SHIFT = 2.0  # seconds by which a process's beginning may seem to move as the machine's clock is set
 PAUSE = 2.0  # seconds between looks while others have all that is left
 
 T = TypeVar("T")
@@ -111,7 +112,7 @@ def _is_alive(run: Run) -> bool:
     if machine == _machine():
         number, _, began = process.partition("/")
         try:
-            return f"{psutil.Process(int(number)).create_time():.2f}" == began
+            return abs(psutil.Process(int(number)).create_time() - float(began)) < CLOCK_SHIFT
         except psutil.NoSuchProcess:
             return False
     return time.time() - float(run.data.tags.get(ALIVE, 0)) < LOST_AFTER

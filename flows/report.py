@@ -120,7 +120,7 @@ def _cell(tracking: Tracking, catalog: Catalog, row: dict, run: Run | None) -> C
         return CellResult(**identity, status="failed", reason=reason, metrics={}, video=None, seconds=0.0)
     video = tracking.fetch(row["run_id"])
     seconds = run.data.metrics.get("seconds.generate", 0.0) + run.data.metrics.get("seconds.score", 0.0)
-    metrics = {name: value for name, value in run.data.metrics.items() if not name.startswith("seconds.")}
+    metrics = {name: value for name, value in run.data.metrics.items() if "." not in name}  # no seconds, no bytes
     return CellResult(**identity, status="finished", reason="", metrics=metrics, video=video, seconds=seconds)
 
 

@@ -21,7 +21,7 @@ from dreamvideo.files import content_key, sha256_file
 from dreamvideo.params import TrackingParams
 
 KIND, KEY, ARTIFACT, SHA256 = "dreamvideo.kind", "dreamvideo.key", "dreamvideo.artifact", "dreamvideo.sha256"
-BYTES = "artifact.bytes"
+BYTES = "artifact.bytes"  # metric of a run: the size of the artifact that it keeps
 MOST_METRICS = 1000  # of one request; a training's curve has more
 TRACKING_URI = "MLFLOW_TRACKING_URI"  # the environment variable that users set
 GENERATION_KEY = "dreamvideo.generation_key"  # of a cell: what decides its video, but not its scores

@@ -6,6 +6,7 @@ import os
 import shutil
 from pathlib import Path
 
+import pandas
 import pytest
 import yaml
 from dvc.repo import Repo
@@ -16,7 +17,7 @@ from dreamvideo.dataset.clips import read_clip
 from dreamvideo.errors import InputError
 from dreamvideo.files import sha256_file
 from dreamvideo.params import load_params
-from evaluation.metrics import METRICS, Metric
+from evaluation.metrics import METRICS, Metric, metric_names
 from flows import cells, customize
 from flows.benchmark import Request, run_benchmark
 from flows.compare import compare_runs
@@ -91,6 +92,10 @@ def test_the_report_is_there_and_comes_out_the_same_from_mlflow_alone(first):
     first.report.unlink()
     _, path = write_report(load_params(), first.run_id)
     assert path == first.report and path.read_bytes() == before
+
+
+def test_the_report_scores_metrics_alone_and_no_other_figures_of_a_run(first):
+    assert pandas.read_csv(first.report.with_name("summary.csv"))["metric"].tolist() == metric_names()
 
 
 def test_a_second_run_computes_nothing(first):

@@ -8,7 +8,6 @@ import pytest
 
 from dreamvideo.errors import InputError
 from dreamvideo.params import TrackingParams, load_params
-from flows.cli import profile_params
 from flows.servers import (
     check_port,
     gpus,
@@ -134,20 +133,13 @@ def test_gpus_are_those_that_this_process_may_use(monkeypatch):
     assert gpus() == []
 
 
-def test_commands_follow_the_tracking_server_of_the_environment(monkeypatch):
-    monkeypatch.chdir(PARAMS.parent)
-    own = profile_params(None)
-    assert own.tracking.uri == "sqlite:///mlflow.db"
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:5000")
-    there = profile_params(None)
-    assert there.tracking.uri == "http://127.0.0.1:5000"
-    assert there.model_copy(update={"tracking": own.tracking}) == own
-
-
-@pytest.mark.parametrize("exported", [None, "http://127.0.0.1:5000"])
-def test_a_store_that_is_used_is_not_passed_on_to_other_processes(tmp_path, monkeypatch, exported):
+@pytest.mark.parametrize("exports", [False, True])
+def test_a_store_that_is_used_is_not_passed_on_to_other_processes(tmp_path, monkeypatch, exports):
+    exported = f"sqlite:///{tmp_path}/exported.db" if exports else None
     if exported:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", exported)
+    else:
+        monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     store = TrackingParams(uri=f"sqlite:///{tmp_path}/mlflow.db", artifacts=tmp_path, experiment="one")
     Tracking(store)
     assert os.environ.get("MLFLOW_TRACKING_URI") == exported
