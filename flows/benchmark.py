@@ -21,6 +21,7 @@ from flows.compare import benchmark_cells
 from flows.composition import register_all
 from flows.customize import train_adapter_task
 from flows.evidence import policy_of
+from flows.failures import stop_if_disk_is_full
 from flows.plan import AdapterPlan, CellPlan, Plan, choose, plan_benchmark
 from flows.progress import bar, console
 from flows.promotion import propose
@@ -138,6 +139,7 @@ def train_missing(tracking: Tracking, plan: Plan, params_json: str) -> dict[str,
         try:
             run_id = train_adapter_task(params_json, adapter)
         except Exception as error:  # its cells will fail for want of it; the others need not
+            stop_if_disk_is_full(error)
             console.print(Text(f"failed: {adapter.kind} {adapter.name}: {error}", "red"))
         else:
             run_id = run_id or tracking.finished("adapter").get(adapter.key)
@@ -170,6 +172,7 @@ def run_missing(
             try:
                 run_id = run_cell_task(params_json, cell, adapters, parent, made.get(cell.generation_key))
             except Exception as error:  # a failed cell is a failed cell: recorded, counted, shown, tried again
+                stop_if_disk_is_full(error)
                 console.print(Text(f"failed: {cell.subject} x {cell.motion}: {error}", "red"))
                 runs[cell.key] = None
                 return True

@@ -1,0 +1,52 @@
+"""A benchmark on a real disk that fills up."""
+
+import subprocess
+
+import pytest
+
+from benchmarks.chaos import store
+from dreamvideo.errors import InputError
+from dreamvideo.params import load_params
+from flows.benchmark import Request, run_benchmark
+from flows.failures import stop_if_disk_is_full
+from flows.tracking import Tracking
+from tests.integration.conftest import MOTIONS, SUBJECTS, write_params
+
+FULL, ENOUGH = "size=2500k", "size=64m"  # the database, and two identity adapters; everything
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """A small disk of its own."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", ENOUGH, "tmpfs", str(folder)], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("this user may not mount a small disk")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def test_a_full_disk_stops_the_benchmark_and_loses_nothing(disk, dataset, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    tracking = store(disk)
+    subprocess.run(["mount", "-o", f"remount,{FULL}", str(disk)], check=True)
+    write_params(
+        tmp_path, tracking__uri=tracking.uri, tracking__artifacts=str(disk / "mlruns"), data__root=str(dataset)
+    )
+    with pytest.raises(InputError, match="the disk is full; free some space"):
+        run_benchmark(load_params(), Request())
+    kept = set(Tracking(load_params().tracking).finished("adapter").values())
+    assert kept
+    subprocess.run(["mount", "-o", f"remount,{ENOUGH}", str(disk)], check=True)
+    outcome = run_benchmark(load_params(), Request())
+    assert (outcome.finished, outcome.failed) == (len(SUBJECTS) * len(MOTIONS), 0)
+    found = Tracking(load_params().tracking)
+    assert kept < set(found.finished("adapter").values())
+    assert len(found.runs("adapter")) == len(SUBJECTS) + len(MOTIONS)
+    for run_id in (*found.finished("adapter").values(), *found.finished("cell").values()):
+        found.fetch(run_id)  # whole, and what was stored
+
+
+def test_other_failures_are_of_one_piece_of_work():
+    stop_if_disk_is_full(RuntimeError("out of memory"))
