@@ -84,10 +84,12 @@ def status() -> list[Status]:
 
 
 def _missing(services: list[Service], say: Callable[[str], None]) -> list[Service]:
-    """The services that do not run; told of the others."""
+    """The services that do not run, nor anything that they started; told of the others."""
     missing = [service for service in services if running(FOLDER, service.name) is None]
     for service in services:
-        if service not in missing:
+        if service in missing:
+            stop(service.name, FOLDER)  # what it left behind, if it was killed, may hold its port or its GPU
+        else:
             say(f"{service.name} runs already")
     return missing
 

@@ -75,7 +75,7 @@ def started(folder: Path) -> dict[str, Running | None]:
 
 
 def stop(name: str, folder: Path, children_first: bool = False) -> bool:
-    """End a service and every process that it started; those that do not end by themselves are killed.
+    """End a service and every process that it started, though it was killed itself; those that do not end are killed.
 
     Args:
         name: of the service.
@@ -86,7 +86,9 @@ def stop(name: str, folder: Path, children_first: bool = False) -> bool:
         Whether it still ran.
     """
     there = running(folder, name)
-    if there:
+    if there is None:
+        _end(_orphans(folder, name))
+    else:
         try:
             children = there.process.children(recursive=True)
         except psutil.NoSuchProcess:
@@ -97,6 +99,26 @@ def stop(name: str, folder: Path, children_first: bool = False) -> bool:
         _end(children)
     (folder / f"{name}.json").unlink(missing_ok=True)
     return there is not None
+
+
+def _orphans(folder: Path, name: str) -> list[psutil.Process]:
+    """What a service left behind that was killed: the processes of its session.
+
+    Where another process has its id by now, there are none: an id is not given anew while its session has members.
+    """
+    path = folder / f"{name}.json"
+    if not path.exists():
+        return []
+    leader = json.loads(path.read_text())["pid"]
+    with suppress(psutil.NoSuchProcess):
+        if psutil.Process(leader).status() != psutil.STATUS_ZOMBIE:
+            return []
+    found = []
+    for process in psutil.process_iter():
+        with suppress(ProcessLookupError):
+            if process.pid != leader and os.getsid(process.pid) == leader:
+                found.append(process)
+    return found
 
 
 def _end(processes: list[psutil.Process]) -> None:

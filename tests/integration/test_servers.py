@@ -186,6 +186,25 @@ def test_up_again_starts_what_was_killed_and_leaves_the_rest(project):
     assert left == {"prefect", "mlflow"}
 
 
+@pytest.mark.parametrize("server", ["prefect", "mlflow"])
+def test_a_server_that_is_killed_is_started_again_in_the_middle_of_a_run_which_is_whole(project, server):
+    tracking = project.tracking()
+    kept = project.folder / f"{server}.txt"
+    kept.write_text("here")
+    with tracking.run("test", "one", server, {}) as record:
+        os.kill(project.pids()[server], signal.SIGKILL)
+        said = []
+        again = threading.Timer(5, lambda: said.append(project.server("up")))
+        again.start()
+        record.metrics["score"] = 0.5
+        tracking.keep(record, kept)
+    again.join()
+    assert project.server("status").count("healthy") == 3
+    assert tracking.finished("test")[server] == record.run_id
+    assert tracking.get(record.run_id).data.metrics["score"] == 0.5
+    assert tracking.fetch(record.run_id).read_text() == "here"
+
+
 def test_a_port_that_is_taken_starts_nothing(project, tmp_path):
     shutil.copy(project.folder / "params.yaml", tmp_path)
     other = project.environment | {"DREAMVIDEO_PREFECT_PORT": str(free_port())}

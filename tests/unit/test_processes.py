@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import stat
 import sys
 import time
@@ -60,6 +61,15 @@ def test_a_process_that_does_not_end_by_itself_is_killed(folder, monkeypatch):
     wait_for((folder / "one.log").read_text)
     assert stop("one", folder)
     assert not psutil.pid_exists(pid)
+
+
+def test_what_a_killed_service_left_behind_is_ended(folder):
+    leader = start(service(), folder).pid
+    child, _ = wait_for((folder / "one.log").read_text).split()
+    os.kill(leader, signal.SIGKILL)
+    wait_for(lambda: running(folder, "one") is None)
+    assert not stop("one", folder)
+    assert not psutil.pid_exists(int(child)) or psutil.Process(int(child)).status() == psutil.STATUS_ZOMBIE
 
 
 def test_another_process_under_the_same_id_is_left_alone(folder):
