@@ -30,15 +30,16 @@ MOTIONS = {
     "step_down": TargetMotion("falling", 3, through((-0.4, -0.4), (0, -0.4), (0, 0.4), (0.4, 0.4))),
 }
 VARIANTS = {
+    "textual_inversion.learning_rate": (5e-4, 2e-2),
     "textual_inversion.steps": (160,),
+    "identity_adapter.learning_rate": (2e-4, 2e-3),
     "identity_adapter.steps": (75, 300),
-    "identity_adapter.learning_rate": (2e-3, 1e-2),
-    "motion_adapter.steps": (140, 280),
-    "motion_adapter.learning_rate": (2e-3, 1e-2),
+    "motion_adapter.learning_rate": (2e-4, 2e-3),
+    "motion_adapter.steps": (70, 280),
     "motion_adapter.appearance_dropout": (0.0, 0.9),
     "motion_adapter.caption_dropout": (0.1,),
     "bottleneck": (0.25, 1.0),
-    "appearance_strength": (0.5,),
+    "appearance_strength": (0.0, 1.0),
 }
 SHOWN = ("clip_i", "dino_i", "subject_oracle", "trajectory_oracle", "clip_t")
 
