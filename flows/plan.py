@@ -3,7 +3,7 @@
 A key is a hash of everything that decides a result, so what has a finished run under its key is never made again.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -21,7 +21,7 @@ COMBINATION = "subject_motion_context"
 SCORING_REVISION = 1  # raise it when the code of a metric changes what comes out; a new metric counts by its name
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class AdapterPlan:
     """One adapter to be trained: of a subject or of a motion."""
 
@@ -30,7 +30,7 @@ class AdapterPlan:
     key: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class VideoPlan:
     """One video to be generated."""
 
@@ -43,7 +43,7 @@ class VideoPlan:
     generation_key: str  # decides the video
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class CellPlan(VideoPlan):
     """One video to be generated and scored."""
 
@@ -59,7 +59,7 @@ class Plan:
 
 
 class Keys:
-    """Computes keys for one profile."""
+    """Computes keys for one profile and one catalog; what concerns one subject or one motion is hashed once."""
 
     def __init__(self, params: Params, method: Method, catalog: Catalog) -> None:
         self.params, self.method = params, method
@@ -72,48 +72,51 @@ class Keys:
             "method": method.name,
             "revision": method.revision,
         }
+        self._once: dict[tuple[str, str], str] = {}
         # The subject oracle chooses among all subjects.
         self._truths = sorted(content_key(subject.truth) for subject in catalog.subjects.values() if subject.truth)
 
     @cached_property
-    def _scoring(self) -> dict:
-        """Whoever only generates needs no metric encoders."""
+    def _scoring(self) -> str:
+        """The key of the metrics and their encoders; whoever only generates needs none."""
         evaluation = self.params.evaluation
         check_weights(evaluation.weights)
-        return {
-            "encoders": evaluation.encoders,
-            "weights": weights_key(evaluation.weights),
-            "metrics": metric_names(),
-            "subjects": self._truths,
-            "revision": SCORING_REVISION,
-        }
+        return content_key(
+            {
+                "encoders": evaluation.encoders,
+                "weights": weights_key(evaluation.weights),
+                "metrics": metric_names(),
+                "subjects": self._truths,
+                "revision": SCORING_REVISION,
+            }
+        )
 
     @cached_property
     def composition(self) -> str:
         """The key of all that decides a video besides its adapters, its prompt and its seed."""
+        composing = {"composition": self.method.composition_recipe(), "sampling": self.params.sampling.model_dump()}
         data = {"num_frames": self.params.data.num_frames, "fps": self.params.data.fps}
-        return content_key({**self._base, **self._composing, **data})
-
-    @cached_property
-    def _composing(self) -> dict:
-        return {"composition": self.method.composition_recipe(), "sampling": self.params.sampling.model_dump()}
+        return content_key({**self._base, **composing, **data})
 
     def identity(self, subject: Subject) -> AdapterPlan:
         """The plan for a subject's adapter."""
-        decides = {**self._base, "recipe": self.method.subject_recipe(), "subject": subject.content_key}
-        return AdapterPlan("identity", subject.name, content_key(decides))
+        key = self._key_of(
+            "identity",
+            subject.name,
+            lambda: {**self._base, "recipe": self.method.subject_recipe(), "subject": subject.content_key},
+        )
+        return AdapterPlan("identity", subject.name, key)
 
     def motion(self, motion: Motion) -> AdapterPlan:
         """The plan for a motion's adapter."""
         data = self.params.data
-        decides = {
-            **self._base,
-            "recipe": self.method.motion_recipe(),
-            "motion": motion.content_key,
-            "num_frames": data.num_frames,
-            "fps": data.fps,
-        }
-        return AdapterPlan("motion", motion.name, content_key(decides))
+        recipe = {"num_frames": data.num_frames, "fps": data.fps}
+        key = self._key_of(
+            "motion",
+            motion.name,
+            lambda: {**self._base, **recipe, "recipe": self.method.motion_recipe(), "motion": motion.content_key},
+        )
+        return AdapterPlan("motion", motion.name, key)
 
     def cell(self, subject: Subject, motion: Motion, prompt: str, seed: int) -> CellPlan:
         """The plan for one combination.
@@ -124,33 +127,33 @@ class Keys:
             prompt: with the placeholder ``*``, and nothing left to fill in.
             seed: the user's seed.
         """
-        video = self.video(subject.name, motion.name, prompt, seed, self.identity(subject).key, self.motion(motion).key)
-        key = content_key({"generation": video.generation_key, **self._scored_by(subject, motion)})
-        return CellPlan(**vars(video), key=key)
+        adapters = self.identity(subject).key, self.motion(motion).key
+        generation_key = self._generation(*adapters, prompt, seed)
+        key = content_key([generation_key, *self._scored_by(subject, motion)])
+        return CellPlan(subject.name, motion.name, prompt, seed, *adapters, generation_key, key)
 
     def video(self, subject: str, motion: str, prompt: str, seed: int, subject_key: str, motion_key: str) -> VideoPlan:
         """The plan for one video from two adapters, given their keys; arguments as of :meth:`cell`."""
-        check_prompt(prompt)
-        generation_key = content_key(
-            {
-                **self._base,
-                **self._composing,
-                "subject": subject_key,
-                "motion": motion_key,
-                "prompt": prompt,
-                "seed": seed,
-                "fps": self.params.data.fps,
-            }
-        )
+        generation_key = self._generation(subject_key, motion_key, prompt, seed)
         return VideoPlan(subject, motion, prompt, seed, subject_key, motion_key, generation_key)
 
     def scoring(self, subject: Subject, motion: Motion) -> str:
         """The key of all that decides the scores of a combination's video, besides the video."""
         return content_key(self._scored_by(subject, motion))
 
-    def _scored_by(self, subject: Subject, motion: Motion) -> dict:
-        truth = {"subject": subject.truth, "motion": motion.truth, "class_word": subject.class_word}
-        return {"scoring": self._scoring, "truth": truth}
+    def _scored_by(self, subject: Subject, motion: Motion) -> list[str]:
+        of_subject = self._key_of("truth", subject.name, lambda: [subject.truth, subject.class_word])
+        of_motion = self._key_of("path", motion.name, lambda: motion.truth)
+        return [self._scoring, of_subject, of_motion]
+
+    def _generation(self, subject_key: str, motion_key: str, prompt: str, seed: int) -> str:
+        check_prompt(prompt)
+        return content_key([self.composition, subject_key, motion_key, prompt, seed])
+
+    def _key_of(self, what: str, name: str, content: Callable[[], object]) -> str:
+        if (what, name) not in self._once:
+            self._once[what, name] = content_key(content())
+        return self._once[what, name]
 
 
 def build_method(params: Params) -> Method:

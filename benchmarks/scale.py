@@ -1,0 +1,152 @@
+"""What a benchmark costs besides its models, from 6 to 6,000 cells, and a plan of a million: `python -m benchmarks.scale`.
+
+Training, generating and scoring are replaced by files and numbers that are there at once, so all that is left is ours:
+plans, claims, records, artifacts, the registry, the report. Every size runs in a process and a folder of its own.
+"""
+
+import argparse
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from dreamvideo.dataset.catalog import Catalog, load_catalog
+from dreamvideo.dataset.clips import write_clip
+from dreamvideo.methods.contract import Trained
+from dreamvideo.params import Params, TrackingParams, load_params
+from evaluation.metrics import metric_names
+from evaluation.suite import Suite
+from flows import cells, customize
+from flows.benchmark import Request, run_benchmark
+from flows.forecast import forecast
+from flows.plan import plan_benchmark
+from flows.provenance import machine
+from flows.report import write_report
+from flows.tracking import Tracking
+
+# Subjects, motions and prompts of each size.
+SIZES = {6: (2, 3, 1), 60: (6, 10, 1), 600: (20, 30, 1), 6000: (20, 30, 10)}
+PLANNED = 1000  # subjects, and as many motions
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--most", type=int, default=6000, choices=SIZES, help="the largest number of cells")
+    parser.add_argument("--only", choices=["plan", *map(str, SIZES)], help="one of them, printed as JSON")
+    arguments = parser.parse_args()
+    if arguments.only:
+        print(json.dumps(measured(arguments.only)))
+        return
+    figures = {"machine": machine(), "plan": apart("plan")}
+    figures["benchmarks"] = [apart(str(size)) for size in SIZES if size <= arguments.most]
+    (Path("benchmarks") / "scale.json").write_text(json.dumps(figures, indent=2) + "\n")
+    table = Table(*figures["benchmarks"][0])
+    for row in figures["benchmarks"]:
+        table.add_row(*(f"{value:,.4g}" for value in row.values()))
+    Console().print(table, figures["plan"])
+
+
+def apart(what: str) -> dict:
+    """The figures of one part, in a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.scale", "--only", what]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def measured(what: str) -> dict:
+    """The figures of one part, with the most memory that this process took."""
+    figures = plan_a_million() if what == "plan" else benchmark(int(what))
+    return figures | {"peak_memory_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20}
+
+
+def plan_a_million() -> dict:
+    """Plan every combination of a thousand subjects and a thousand motions."""
+    params = load_params()
+    catalog = many(load_catalog(params.data.root))
+    started = time.monotonic()
+    plan = plan_benchmark(params, catalog, list(catalog.subjects), list(catalog.motions), 1, 0)
+    return {"cells": len(plan.cells), "seconds": time.monotonic() - started}
+
+
+def many(catalog: Catalog) -> Catalog:
+    """A catalog of as many subjects and motions as are planned: those that there are, each with other files."""
+
+    def copies(items: dict) -> dict:
+        named = {}
+        for index in range(PLANNED):
+            item = list(items.values())[index % len(items)]
+            files = {path: f"{digest}{index}" for path, digest in item.sha256.items()}
+            named[f"{item.name}_{index}"] = replace(item, name=f"{item.name}_{index}", sha256=files)
+        return named
+
+    return replace(catalog, subjects=copies(catalog.subjects), motions=copies(catalog.motions))
+
+
+def benchmark(size: int) -> dict:
+    """Run a benchmark of so many cells in which nothing is left to a model, then what users do with it."""
+    subjects, motions, prompts = SIZES[size]
+    request = Request(str(subjects), str(motions), prompts)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        params = in_folder(load_params(), folder)
+        leave_out_the_models(folder, params)
+        (folder / "data").symlink_to(params.data.root.resolve())
+        (folder / "models").symlink_to(Path("models").resolve())
+        os.chdir(folder)
+        started = time.monotonic()
+        outcome = run_benchmark(params, request)
+        total = time.monotonic() - started
+        assert (outcome.finished, outcome.failed) == (size, 0)
+        runs = [run.info for run in Tracking(params.tracking).runs("cell")]
+        in_cells = (max(run.end_time for run in runs) - min(run.start_time for run in runs)) / 1000
+        figures = {
+            "cells": size,
+            "seconds": total,
+            "seconds_per_cell": in_cells / size,
+            "seconds_planned_again": timed(lambda: forecast(params, request)),
+            "seconds_of_report": timed(lambda: write_report(params, outcome.run_id)),
+            "report_megabytes": outcome.report.stat().st_size / 1e6,
+            "mlflow_megabytes": (folder / "mlflow.db").stat().st_size / 1e6,
+            "again_seconds": timed(lambda: run_benchmark(params, request)),
+        }
+        os.chdir("/")
+    return figures
+
+
+def in_folder(params: Params, folder: Path) -> Params:
+    """The profile with a tracking store of its own."""
+    store = TrackingParams(uri=f"sqlite:///{folder}/mlflow.db", artifacts=folder / "mlruns", experiment="scale")
+    return params.model_copy(update={"tracking": store})
+
+
+def leave_out_the_models(folder: Path, params: Params) -> None:
+    """Let training, generating and scoring give what is there at once; for this process."""
+    video, data = folder / "video.mp4", params.data
+    size = (data.num_frames, 3, data.image_size, data.image_size)
+    write_clip(video, torch.randint(256, size, dtype=torch.uint8), data.fps)
+    chance = torch.Generator().manual_seed(0)
+    trained = Trained({"weight": torch.zeros(1)}, {"adapter": [1.0, 0.5]})
+    customize._train_identity = customize._train_motion = lambda *_: (trained, [])
+    cells.generate_video = lambda *arguments: shutil.copyfile(video, arguments[-1])
+    Suite.score_video = lambda *_: {name: float(torch.rand((), generator=chance)) for name in metric_names()}
+
+
+def timed(work) -> float:
+    """Seconds that some work takes."""
+    started = time.monotonic()
+    work()
+    return time.monotonic() - started
+
+
+if __name__ == "__main__":
+    main()
