@@ -50,9 +50,9 @@ def main() -> None:
     figures = {"machine": machine(), "plan": apart("plan")}
     figures["benchmarks"] = [apart(str(size)) for size in SIZES if size <= arguments.most]
     (Path("benchmarks") / "scale.json").write_text(json.dumps(figures, indent=2) + "\n")
-    table = Table(*figures["benchmarks"][0])
-    for row in figures["benchmarks"]:
-        table.add_row(*(f"{value:,.4g}" for value in row.values()))
+    table = Table("", *("" for _ in figures["benchmarks"]))
+    for name in figures["benchmarks"][0]:
+        table.add_row(name, *(f"{row[name]:,.4g}" for row in figures["benchmarks"]))
     Console().print(table, figures["plan"])
 
 

@@ -319,9 +319,11 @@ def test_a_decision_that_another_process_forestalled_is_refused(second, monkeypa
     assert aliases(tracking(), DOG)["champion"] == 3 and decisions.decisions(tracking(), DOG) == known
 
 
-def test_the_commands_print_tables_and_refuse_by_exit_code(second):
+def test_the_commands_print_tables_and_refuse_by_exit_code(second, monkeypatch):
+    monkeypatch.setattr(cli_model.out, "width", 200)
+
     def model(*arguments):
-        return CliRunner().invoke(cli_model.model_app, arguments, env={"COLUMNS": "200"})
+        return CliRunner().invoke(cli_model.model_app, arguments)
 
     listed = model("list").output
     assert DOG in listed and "allowed" in listed and COMPOSITION in listed
