@@ -13,7 +13,7 @@ from tests.tiny import QuietModel
 def figures():
     params = load_params()
     params = params.model_copy(update={"sampling": params.sampling.model_copy(update={"steps": 5})})
-    return measure(params, lambda _, compute: QuietModel(compute))
+    return measure(params, lambda _, compute: QuietModel(compute), rounds=1)
 
 
 def test_every_kind_of_work_is_measured_against_a_plain_version_that_agrees(figures):
