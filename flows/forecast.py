@@ -11,7 +11,7 @@ from flows.benchmark import Request, plan_request
 from flows.tracking import BYTES, GENERATION_KEY, KEY, Tracking
 
 # Seconds of the default method on two idle cores of an AMD EPYC (Milan); only until this store has measurements.
-UNMEASURED = {"identity adapters": 56.0, "motion adapters": 36.0, "combinations": 4.3}
+UNMEASURED = {"identity adapters": 49.0, "motion adapters": 66.0, "combinations": 4.0}
 UNMEASURED_BYTES = {
     "identity adapters": 2.1e5,
     "motion adapters": 1.7e6,
