@@ -20,10 +20,11 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.chaos import store
 from dreamvideo.dataset.catalog import Catalog, load_catalog
 from dreamvideo.dataset.clips import write_clip
 from dreamvideo.methods.contract import Trained
-from dreamvideo.params import Params, TrackingParams, load_params
+from dreamvideo.params import Params, load_params
 from evaluation.metrics import metric_names
 from evaluation.suite import Suite
 from flows import cells, customize
@@ -98,7 +99,7 @@ def benchmark(size: int) -> dict:
     request = Request(str(subjects), str(motions), prompts)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        params = in_folder(load_params(), folder)
+        params = load_params().model_copy(update={"tracking": store(folder)})
         leave_out_the_models(folder, params)
         (folder / "data").symlink_to(params.data.root.resolve())
         (folder / "models").symlink_to(Path("models").resolve())
@@ -121,12 +122,6 @@ def benchmark(size: int) -> dict:
         }
         os.chdir("/")
     return figures
-
-
-def in_folder(params: Params, folder: Path) -> Params:
-    """The profile with a tracking store of its own."""
-    store = TrackingParams(uri=f"sqlite:///{folder}/mlflow.db", artifacts=folder / "mlruns", experiment="scale")
-    return params.model_copy(update={"tracking": store})
 
 
 def leave_out_the_models(folder: Path, params: Params) -> None:

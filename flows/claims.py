@@ -17,12 +17,12 @@ import psutil
 from mlflow.entities import Run, RunStatus, ViewType
 from mlflow.exceptions import MlflowException
 
+from flows.processes import same_process
 from flows.tracking import KEY, KIND, Record, Tracking
 
 WORKER, ALIVE = "dreamvideo.worker", "dreamvideo.alive"
 HEARTBEAT = 30.0  # seconds
 LOST_AFTER = 150.0  # seconds without a heartbeat; clocks of different machines may differ by some
-CLOCK_SHIFT = 2.0  # seconds by which a process's beginning may seem to move as the machine's clock is set
 PAUSE = 2.0  # seconds between looks while others have all that is left
 
 T = TypeVar("T")
@@ -111,10 +111,7 @@ def _is_alive(run: Run) -> bool:
     machine, _, process = run.data.tags.get(WORKER, "").partition("/")
     if machine == _machine():
         number, _, began = process.partition("/")
-        try:
-            return abs(psutil.Process(int(number)).create_time() - float(began)) < CLOCK_SHIFT
-        except psutil.NoSuchProcess:
-            return False
+        return same_process(int(number), float(began)) is not None
     return time.time() - float(run.data.tags.get(ALIVE, 0)) < LOST_AFTER
 
 

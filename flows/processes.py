@@ -60,13 +60,19 @@ def running(folder: Path, name: str) -> Running | None:
     if not path.exists():
         return None
     known = json.loads(path.read_text())
+    process = same_process(known["pid"], known["started"])
+    return Running(name, known["url"], process) if process else None
+
+
+def same_process(pid: int, began: float) -> psutil.Process | None:
+    """The process of this id that began then, in seconds since 1970; None if it ended, or another has its id by now."""
     try:
-        process = psutil.Process(known["pid"])
-        if process.status() == psutil.STATUS_ZOMBIE or abs(process.create_time() - known["started"]) > CLOCK:
+        process = psutil.Process(pid)
+        if process.status() == psutil.STATUS_ZOMBIE or abs(process.create_time() - began) > CLOCK:
             return None
     except psutil.NoSuchProcess:
         return None
-    return Running(name, known["url"], process)
+    return process
 
 
 def started(folder: Path) -> dict[str, Running | None]:
