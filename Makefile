@@ -3,6 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+TOOLS := $(VENV)/.tools
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test up down lint bench sweep pull clean
@@ -15,6 +16,10 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	@# torch first and by its exact version: no other package may choose it
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt torch==2.13.0
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+
+$(TOOLS): $(INSTALLED)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 
@@ -27,7 +32,7 @@ demo: pull ## customise 2 subjects and 3 motions, generate and score the 6 combi
 DEMO_SUBJECTS := cat,racing_car
 DEMO_MOTIONS := wave_right,hop_right,diagonal_rise
 
-test: pull ## run the tests
+test: $(TOOLS) pull ## run the tests
 	$(BIN)/ruff check .
 	$(BIN)/python -m pytest
 
@@ -37,7 +42,7 @@ up: pull ## start a Prefect server, an MLflow server and a worker a GPU on this 
 down: ## stop what `make up` started; what it recorded stays
 	$(BIN)/dreamvideo server down
 
-lint: $(INSTALLED) ## check the style
+lint: $(TOOLS) ## check the style
 	$(BIN)/ruff check .
 
 bench: pull ## measure speed and orchestration cost on this machine

@@ -104,7 +104,8 @@ def work(params: TrackingParams, keys: list[str], seconds: float) -> None:
             return taken.finished is not None
         return True
 
-    shared([key for key in keys if key not in done], attempt, lambda: None)
+    todo = [key for key in keys if key not in done]
+    shared(todo, lambda keys: ((key, attempt(key)) for key in keys), lambda: None)
 
 
 if __name__ == "__main__":

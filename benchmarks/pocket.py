@@ -37,7 +37,7 @@ def main() -> None:
             "data": params.data.model_copy(update={"root": repository / params.data.root}),
             "base_model": params.base_model.model_copy(update={"weights": repository / params.base_model.weights}),
             "evaluation": params.evaluation.model_copy(update={"weights": repository / params.evaluation.weights}),
-            "methods": {name: _one_step(options) for name, options in params.methods.items()},
+            "methods": {name: one_step(options) for name, options in params.methods.items()},
         }
         os.chdir(folder)
         figures = measure(params.model_copy(update=absolute))
@@ -47,7 +47,7 @@ def main() -> None:
     show(figures)
 
 
-def _one_step(options: dict) -> dict:
+def one_step(options: dict) -> dict:
     """The method's options with a single training step a stage."""
     return {
         name: {**value, "steps": 1} if isinstance(value, dict) and "steps" in value else value

@@ -63,6 +63,14 @@ class ComputeParams(Section):
         return torch.device("cuda" if there and self.device != "cpu" else "cpu")
 
 
+class ExecutionParams(Section):
+    """Where the tasks of a benchmark run. Results do not depend on it."""
+
+    runner: Literal["local", "ray"] = "local"
+    address: str | None = None  # of a Ray cluster; none: one is started on this machine for the time of the benchmark
+    workers: int = Field(default=1, gt=0)  # processes of that one, where it has no GPU; otherwise one a GPU
+
+
 class SamplingParams(Section):
     """DDIM with classifier-free guidance."""
 
@@ -141,6 +149,7 @@ class Params(Section):
     data: DataParams
     base_model: BaseModelParams
     compute: ComputeParams = ComputeParams()
+    execution: ExecutionParams = ExecutionParams()
     method: str
     methods: dict[str, dict[str, Any]]  # the options of each: the method itself checks them
     sampling: SamplingParams

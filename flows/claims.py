@@ -9,7 +9,7 @@ import platform
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -59,19 +59,19 @@ def claimed(
         raise
 
 
-def shared(items: Iterable[T], attempt: Callable[[T], bool], on_done: Callable[[], None]) -> None:
+def shared(items: list[T], attempt: Callable[[list[T]], Iterator[tuple[T, bool]]], on_done: Callable[[], None]) -> None:
     """Attempt everything; come back to what another worker has, until that is finished or free.
 
     Args:
         items: what is to be done.
-        attempt: does one, and says whether it is dealt with.
+        attempt: does each of some, and says whether it is dealt with.
         on_done: told of each that is.
     """
-    waiting = list(items)
+    waiting = items
     while waiting:
         left = []
-        for item in waiting:
-            if attempt(item):
+        for item, done in attempt(waiting):
+            if done:
                 on_done()
             else:
                 left.append(item)

@@ -1,0 +1,92 @@
+"""A benchmark spread by Ray over processes of this machine."""
+
+import builtins
+import os
+from pathlib import Path
+
+import psutil
+import pytest
+import yaml
+
+from dreamvideo.errors import InputError
+from dreamvideo.files import sha256_file
+from dreamvideo.params import ExecutionParams, load_params
+from flows.benchmark import Request, run_benchmark
+from flows.claims import WORKER
+from flows.task_runners import task_runner
+from flows.tracking import Tracking
+from tests.integration.conftest import MOTIONS, SUBJECTS, write_params
+
+RAY = ExecutionParams(runner="ray", workers=2)
+SCORES = ("clip_t", "clip_i", "dino_i", "temporal_consistency", "subject_oracle", "trajectory_oracle")
+
+
+def cells(folder, dataset, execution):
+    """Run the miniature in a folder; its outcome and its cells."""
+    folder.mkdir()
+    (folder / "data").symlink_to(dataset)
+    content = yaml.safe_load(write_params(folder).read_text())
+    content["profiles"]["pocket"]["execution"] = execution
+    (folder / "params.yaml").write_text(yaml.safe_dump(content))
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        params = load_params()
+        outcome = run_benchmark(params, Request())
+        tracking = Tracking(params.tracking)
+        found = tracking.runs("adapter") + tracking.runs("cell")
+        videos = {
+            (run.data.params["subject"], run.data.params["motion"]): (
+                sha256_file(tracking.fetch(run.info.run_id)),
+                {name: run.data.metrics[name] for name in SCORES},
+            )
+            for run in tracking.runs("cell")
+        }
+        return outcome, videos, {run.data.tags[WORKER] for run in found}
+    finally:
+        os.chdir(before)
+
+
+def test_two_processes_give_what_one_gives(tmp_path, dataset):
+    outcome, videos, workers = cells(tmp_path / "ray", dataset, {"runner": "ray", "workers": 2})
+    assert (outcome.finished, outcome.failed, outcome.reused) == (4, 0, 0)
+    assert outcome.report.name == "report.html"
+    assert len(workers) == 2 and not any(f"/{os.getpid()}/" in worker for worker in workers)
+    _, alone, (worker,) = cells(tmp_path / "local", dataset, {"runner": "local"})
+    assert f"/{os.getpid()}/" in worker
+    assert videos.keys() == {(subject, motion) for subject in SUBJECTS for motion in MOTIONS}
+    assert videos == alone
+
+
+def test_a_cluster_of_this_machine_listens_on_loopback_alone():
+    with task_runner(RAY):
+        started = psutil.Process().children(recursive=True)
+        listening = [
+            connection.laddr.ip
+            for process in started
+            for connection in process.net_connections("inet")
+            if connection.status == psutil.CONN_LISTEN and "ray" in " ".join(process.cmdline())
+        ]
+    assert listening
+    assert {ip.removeprefix("::ffff:") for ip in listening} == {"127.0.0.1"}
+
+
+def test_without_a_prefect_server_it_says_so(monkeypatch):
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    with temporary_settings(restore_defaults={PREFECT_API_URL}):
+        with pytest.raises(InputError, match="dreamvideo server up"):
+            task_runner(RAY)
+        task_runner(ExecutionParams())
+
+
+def test_without_ray_it_says_how_to_get_it(monkeypatch):
+    def without_ray(name, *rest, **kwargs):
+        if name.startswith("prefect_ray"):
+            raise ImportError(name)
+        return real(name, *rest, **kwargs)
+
+    real = builtins.__import__
+    monkeypatch.setattr(builtins, "__import__", without_ray)
+    with pytest.raises(InputError, match=r"\[ray\]"):
+        task_runner(RAY)
