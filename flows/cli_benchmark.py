@@ -1,5 +1,6 @@
 """The ``dreamvideo benchmark`` and ``dreamvideo report`` commands."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -88,3 +89,18 @@ def compare(
     from flows.compare import compare_runs, show
 
     show(compare_runs(params, first, second), out)
+
+
+@report_app.command()
+def publish(
+    run_id: Annotated[str, typer.Argument(metavar="RUN", help="MLflow run of a benchmark.")],
+    out_folder: Annotated[Path, typer.Option("--out", help="Folder to write; earlier results in it are replaced.")],
+    against: Annotated[str | None, typer.Option(help="A run to hold it against, as of another method.")] = None,
+    profile: Profile = None,
+) -> None:
+    """Write a benchmark's results as Markdown, tables and pictures, to be committed."""
+    params = profile_params(profile)
+    from flows.publish import publish as write
+
+    write(params, run_id, against, out_folder)
+    out.print(f"results: {out_folder / 'README.md'}")

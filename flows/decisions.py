@@ -66,7 +66,7 @@ def decide(
         with claimed(tracking, KIND, name, place, tags) as record, tempfile.TemporaryDirectory() as folder:
             before = aliases(tracking, model)
             if before.get(CHAMPION) != previous:
-                raise _meanwhile(model)
+                raise Taken(None)
             path = Path(folder) / EVIDENCE
             path.write_text(json.dumps(evidence, indent=1))
             tracking.keep(record, path)

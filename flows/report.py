@@ -54,12 +54,30 @@ def write_report(params: Params, run_id: str) -> tuple[dict[str, float], Path]:
     Raises:
         InputError: the run is unknown or an artifact is missing.
     """
-    tracking, catalog = Tracking(params.tracking), load_catalog(params.data.root)
+    tracking = Tracking(params.tracking)
+    data = report_data(params, tracking, run_id)
+    folder = FOLDER / run_id
+    path, table = folder / "report.html", folder / "summary.csv"
+    summary = build_report(data, path, params.evaluation.bootstrap_resamples)
+    summary.to_csv(table, index=False)
+    tracking.attach(run_id, path, table)
+    return _as_metrics(summary), path
+
+
+def report_data(params: Params, tracking: Tracking, run_id: str) -> ReportData:
+    """What MLflow keeps of a benchmark, with the files of its subjects and motions.
+
+    Videos may be where ``tracking`` has fetched them to, and are gone with it.
+
+    Raises:
+        InputError: the run is unknown or an artifact is missing.
+    """
+    catalog = load_catalog(params.data.root)
     run = benchmark_run(tracking, run_id)
     rows, facts = tracking.read_json(run_id, CELLS), tracking.read_json(run_id, FACTS)
     runs = {cell.info.run_id: cell for cell in tracking.runs("cell")}
     cells = [_cell(tracking, catalog, row, runs.get(row["run_id"])) for row in rows]
-    data = ReportData(
+    return ReportData(
         title="DreamVideo benchmark",
         profile=params.profile,
         notice=facts["notice"],
@@ -70,12 +88,6 @@ def write_report(params: Params, run_id: str) -> tuple[dict[str, float], Path]:
         oracle_accuracy=facts["oracle_accuracy"],
         params_yaml=tracking.download(run_id, PARAMS).read_text(),
     )
-    folder = FOLDER / run_id
-    path, table = folder / "report.html", folder / "summary.csv"
-    summary = build_report(data, path, params.evaluation.bootstrap_resamples)
-    summary.to_csv(table, index=False)
-    tracking.attach(run_id, path, table)
-    return _as_metrics(summary), path
 
 
 def benchmark_run(tracking: Tracking, run_id: str) -> Run:

@@ -1,5 +1,6 @@
 """The data gate: what a dataset must be for training and scoring to mean something, as Great Expectations."""
 
+import logging
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
@@ -19,6 +20,8 @@ from dreamvideo.dataset.clips import length_problem
 from dreamvideo.dataset.data_docs import data_docs_page
 from dreamvideo.dataset.probing import Row
 from dreamvideo.errors import InputError
+
+logging.getLogger("great_expectations").setLevel(logging.WARNING)  # it tells of its temporary folders otherwise
 
 SMALLEST_FOREGROUND, LARGEST_FOREGROUND = 0.005, 0.95  # shares of the image: less or more is no useful mask
 

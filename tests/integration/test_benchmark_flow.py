@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from flows.benchmark import Request, run_benchmark
 from flows.compare import compare_runs
 from flows.forecast import forecast
 from flows.provenance import data_hash
+from flows.publish import publish
 from flows.report import write_report
 from flows.tracking import KEY, Tracking
 from tests.integration.conftest import MOTIONS, SUBJECTS, git, write_params
@@ -181,6 +183,26 @@ def test_another_method_runs_through_the_same_door_and_is_held_against_the_first
     assert table.loc["clip_i", "difference"] == pytest.approx((sum(one) - sum(two)) / 4)
     assert table.loc["clip_i", "low"] <= table.loc["clip_i", "difference"] <= table.loc["clip_i", "high"]
     assert (compare_runs(load_params(), ours.run_id, ours.run_id)["difference"] == 0).all()
+
+
+def test_results_are_published_whole_and_over_earlier_results_alone(first, tmp_path):
+    ours = run_benchmark(load_params(), Request())
+    other = run_benchmark(load_params(method="uncustomized"), Request())
+    out = tmp_path / "results"
+    for against in (other.run_id, None):
+        publish(load_params(), ours.run_id, against, out)
+        page = (out / "README.md").read_text()
+        assert ("uncustomized" in page) == ((out / "comparison.csv").exists()) == (against is not None)
+        linked = {name for name in re.findall(r"\]\(([^)]+)\)", page)}
+        assert linked | {"summary.csv", "README.md"} == {path.name for path in out.iterdir()}
+    assert len(list(out.glob("best-*.webp"))) == 2, "a subject and a motion at most once"
+    table = pandas.read_csv(out / "cells.csv")
+    assert set(zip(table["subject"], table["motion"], strict=True)) == {(s, m) for s in SUBJECTS for m in MOTIONS}
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "draft.md").write_text("years of work")
+    with pytest.raises(InputError, match="holds something else"):
+        publish(load_params(), ours.run_id, None, tmp_path / "thesis")
+    assert (tmp_path / "thesis" / "draft.md").read_text() == "years of work"
 
 
 def test_benchmarks_that_share_no_combination_are_not_compared(first):
