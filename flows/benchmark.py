@@ -137,9 +137,8 @@ def validate_data(params: Params) -> str:
     verify_files(catalog)
     # The catalog's file holds the hashes of all others, which were just verified.
     key = content_key([sha256_file(catalog.root / CATALOG_NAME), params.data.model_dump(mode="json"), GATE_REVISION])
-    finished = tracking.finished(GATE)
-    if key in finished:
-        return finished[key]
+    if passed := tracking.find(GATE, key):
+        return passed.info.run_id
     from dreamvideo.dataset.expectations import Requirements, validate
 
     requirements = Requirements(

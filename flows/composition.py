@@ -79,8 +79,8 @@ def register_composition(bench: Workbench) -> ModelVersion | None:
     # Where the weights and the data lie decides no video, but it decides whether the model loads.
     places = {section: content[section] for section in ("base_model", "compute")} | {"root": content["data"]["root"]}
     key = content_key([bench.keys.composition, places])
-    run_id = tracking.finished(KIND).get(key)
-    if run_id is None:
+    run = tracking.find(KIND, key)
+    if run is None:
         tags = bench.provenance | {METHOD: bench.method.name}
         with tracking.run(KIND, name, key, tags) as record, tempfile.TemporaryDirectory() as folder:
             path, model = Path(folder) / FILE, Path(folder) / FOLDER
@@ -91,8 +91,7 @@ def register_composition(bench: Workbench) -> ModelVersion | None:
             )  # fmt: skip
             tracking.client.log_artifacts(record.run_id, str(model), FOLDER)
             tracking.keep(record, path)
-        run_id = record.run_id
-    run = tracking.get(run_id)
+        run = tracking.get(record.run_id)
     settings = flatten({**params.sampling.model_dump(), **bench.method.composition_recipe()})
     card = composition_card(name, base, bench.method.name, settings)
     tags = {SHA256: run.data.tags[SHA256], METHOD: bench.method.name}
@@ -101,7 +100,7 @@ def register_composition(bench: Workbench) -> ModelVersion | None:
 
 def _content(bench: Workbench) -> dict:
     """The parameters that are kept: without the store's address, which may hold a password."""
-    content = bench.params.model_dump(mode="json", exclude={"pretraining", "promotion"})
+    content = bench.params.model_dump(mode="json", exclude={"pretraining", "promotion", "execution"})
     content["tracking"]["uri"] = ""
     content["methods"] = {bench.method.name: content["methods"][bench.method.name]}
     return content | {KEY_FIELD: bench.keys.composition}

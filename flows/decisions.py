@@ -86,8 +86,8 @@ def _meanwhile(model: str) -> InputError:
 
 def decisions(tracking: Tracking, model: str) -> list[Decision]:
     """All moves of a model's champion, oldest first; not those of a model of this name that was deleted."""
-    wanted = {MODEL: model, BORN: _born(tracking, model)}
-    return [_decision(run) for run in reversed(tracking.runs(KIND)) if wanted.items() <= run.data.tags.items()]
+    made = tracking.runs(KIND, {MODEL: model, BORN: _born(tracking, model)})
+    return [_decision(run) for run in reversed(made)]
 
 
 def _born(tracking: Tracking, model: str) -> str:

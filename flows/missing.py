@@ -50,9 +50,11 @@ def train_missing(tracking: Tracking, plan: Plan, params: Params) -> dict[str, s
             stop_if_disk_is_full(error)
             console.print(Text(f"failed: {adapter.kind} {adapter.name}: {error}", "red"))
         else:
-            run_id = run_id or tracking.finished("adapter").get(adapter.key)
-            if run_id is None:
-                return False
+            if run_id is None:  # another worker has it, or has just finished it
+                elsewhere = tracking.find("adapter", adapter.key)
+                if elsewhere is None:
+                    return False
+                run_id = elsewhere.info.run_id
             finished[adapter.key] = run_id
         return True
 
@@ -96,9 +98,9 @@ def run_missing(
         if run_id:
             runs[cell.key] = run_id
             return True
-        elsewhere = tracking.finished("cell").get(cell.key)  # another worker has it, or has just finished it
+        elsewhere = tracking.find("cell", cell.key)  # another worker has it, or has just finished it
         if elsewhere:
-            reuse(cell, tracking.get(elsewhere))
+            reuse(cell, elsewhere)
         return elsewhere is not None
 
     def attempt(cells: list[CellPlan]) -> Iterator[tuple[CellPlan, bool]]:

@@ -65,11 +65,15 @@ class Tracking:
 
     def finished(self, kind: str, by: str = KEY) -> dict[str, str]:
         """Run ids of the finished runs of a kind, by key or by another tag."""
-        return {run.data.tags[by]: run.info.run_id for run in self._search(kind) if by in run.data.tags}
+        return {run.data.tags[by]: run.info.run_id for run in self._search(kind, {}) if by in run.data.tags}
 
-    def runs(self, kind: str) -> list[Run]:
-        """The finished runs of a kind, newest first."""
-        return list(self._search(kind))
+    def runs(self, kind: str, tags: Mapping[str, str] | None = None) -> list[Run]:
+        """The finished runs of a kind that carry some tags, newest first."""
+        return list(self._search(kind, tags or {}))
+
+    def find(self, kind: str, key: str) -> Run | None:
+        """The newest finished run of a kind under a key."""
+        return next(self._search(kind, {KEY: key}), None)
 
     def get(self, run_id: str) -> Run:
         """One run.
@@ -84,8 +88,9 @@ class Tracking:
                 f"no run {run_id!r} in {self.shown_uri}; a benchmark prints the id of its run, and `mlflow ui` lists all"
             ) from error
 
-    def _search(self, kind: str) -> Iterator[Run]:
-        condition = f"tags.`{KIND}` = '{kind}' and attributes.status = 'FINISHED'"
+    def _search(self, kind: str, tags: Mapping[str, str]) -> Iterator[Run]:
+        conditions = [f"tags.`{name}` = '{value}'" for name, value in ({KIND: kind} | tags).items()]
+        condition = " and ".join([*conditions, "attributes.status = 'FINISHED'"])
         token = None
         while True:
             page = self.client.search_runs([self.experiment], condition, max_results=1000, page_token=token)
