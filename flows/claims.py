@@ -59,6 +59,17 @@ def claimed(
         raise
 
 
+def made_once(make: Callable[[], str]) -> tuple[str, bool]:
+    """The id of the run that ``make`` claims and finishes, and True; or of another worker's, once that is finished."""
+    while True:
+        try:
+            return make(), True
+        except Taken as taken:
+            if taken.finished:
+                return taken.finished, False
+            time.sleep(PAUSE)
+
+
 def shared(items: list[T], attempt: Callable[[list[T]], Iterator[tuple[T, bool]]], on_done: Callable[[], None]) -> None:
     """Attempt everything; come back to what another worker has, until that is finished or free.
 

@@ -25,6 +25,7 @@ from dreamvideo.files import content_key, sha256_file
 from dreamvideo.params import Params, validated
 from dreamvideo.weights import read_weights
 from flows.cells import Tensors, generate_video
+from flows.claims import claimed, made_once
 from flows.customize import adapter_schema
 from flows.generate import check_words
 from flows.model_card import composition_card
@@ -75,27 +76,34 @@ def register_composition(bench: Workbench) -> ModelVersion | None:
     if params.promotion is None or not (bench.method.subject_recipe() and bench.method.motion_recipe()):
         return None
     name = model_name(KIND, base)
-    content = _content(bench)
-    # Where the weights and the data lie decides no video, but it decides whether the model loads.
-    places = {section: content[section] for section in ("base_model", "compute")} | {"root": content["data"]["root"]}
-    key = content_key([bench.keys.composition, places])
-    run = tracking.find(KIND, key)
-    if run is None:
-        tags = bench.provenance | {METHOD: bench.method.name}
-        with tracking.run(KIND, name, key, tags) as record, tempfile.TemporaryDirectory() as folder:
-            path, model = Path(folder) / FILE, Path(folder) / FOLDER
-            path.write_text(json.dumps(content, indent=1))
-            mlflow.pyfunc.save_model(
-                model, loader_module=__name__, data_path=path, signature=SIGNATURE, input_example=_example(bench),
-                pip_requirements=[f"{package}=={installed(package)}" for package in ("mlflow", "torch", "diffusers")],
-            )  # fmt: skip
-            tracking.client.log_artifacts(record.run_id, str(model), FOLDER)
-            tracking.keep(record, path)
-        run = tracking.get(record.run_id)
+    run_id, _ = made_once(lambda: _log_composition(bench, name))
+    run = tracking.get(run_id)
     settings = flatten({**params.sampling.model_dump(), **bench.method.composition_recipe()})
     card = composition_card(name, base, bench.method.name, settings)
     tags = {SHA256: run.data.tags[SHA256], METHOD: bench.method.name}
     return register_version(tracking, name, bench.keys.composition, run, FOLDER, tags, card)
+
+
+def _log_composition(bench: Workbench, name: str) -> str:
+    """Keep a profile's composition as a model of MLflow; returns the id of its run.
+
+    Raises:
+        Taken: it is there, or another worker is on it.
+    """
+    content = _content(bench)
+    # Where the weights and the data lie decides no video, but it decides whether the model loads.
+    places = {section: content[section] for section in ("base_model", "compute")} | {"root": content["data"]["root"]}
+    key, tags = content_key([bench.keys.composition, places]), bench.provenance | {METHOD: bench.method.name}
+    with claimed(bench.tracking, KIND, name, key, tags) as record, tempfile.TemporaryDirectory() as folder:
+        path, model = Path(folder) / FILE, Path(folder) / FOLDER
+        path.write_text(json.dumps(content, indent=1))
+        mlflow.pyfunc.save_model(
+            model, loader_module=__name__, data_path=path, signature=SIGNATURE, input_example=_example(bench),
+            pip_requirements=[f"{package}=={installed(package)}" for package in ("mlflow", "torch", "diffusers")],
+        )  # fmt: skip
+        bench.tracking.client.log_artifacts(record.run_id, str(model), FOLDER)
+        bench.tracking.keep(record, path)
+    return record.run_id
 
 
 def _content(bench: Workbench) -> dict:

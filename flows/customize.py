@@ -1,7 +1,6 @@
 """Train adapters: one MLflow run each, with its loss curve and previews, found again by key."""
 
 import tempfile
-import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from dreamvideo.methods.contract import MotionData, SubjectData, Trained
 from dreamvideo.params import Params
 from dreamvideo.sample import sample_latents
 from dreamvideo.weights import save_weights
-from flows.claims import PAUSE, Taken, claimed
+from flows.claims import Taken, claimed, made_once
 from flows.plan import AdapterPlan
 from flows.progress import bar
 from flows.registration import register_adapter
@@ -68,16 +67,10 @@ def train_adapter(bench: Workbench, plan: AdapterPlan) -> str:
 
 def ensure_adapter(bench: Workbench, plan: AdapterPlan) -> tuple[str, bool]:
     """The run id of an adapter, trained now if it was not before; and whether it was trained now."""
-    while True:
-        try:
-            run_id = train_adapter(bench, plan)
-        except Taken as taken:
-            if taken.finished:
-                return taken.finished, False
-            time.sleep(PAUSE)  # another worker trains it
-        else:
-            register_adapter(bench, plan, run_id)
-            return run_id, True
+    run_id, now = made_once(lambda: train_adapter(bench, plan))
+    if now:
+        register_adapter(bench, plan, run_id)
+    return run_id, now
 
 
 def customize(params: Params, kind: str, name: str) -> tuple[str, bool]:

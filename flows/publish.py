@@ -98,7 +98,7 @@ def _place(cell: CellResult | pd.Series) -> tuple:
 def _shown(data: ReportData, cell: CellResult) -> Shown:
     _, references = data.subjects[cell.subject]
     _, clip = data.motions[cell.motion]
-    return Shown(f"{cell.subject} × {cell.motion}: {cell.prompt}", references[0], clip, cell.video)
+    return Shown(f"{cell.subject} x {cell.motion}: {cell.prompt}", references[0], clip, cell.video)
 
 
 def _method(tracking: Tracking, run_id: str) -> str:

@@ -2,13 +2,15 @@
 
 import os
 import signal
+import threading
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from benchmarks import chaos
-from flows.claims import ALIVE, WORKER, Taken, claimed
+from flows.claims import ALIVE, WORKER, Taken, claimed, made_once
 from flows.tracking import KEY, Tracking
 
 KEYS = [f"{index:064x}" for index in range(12)]
@@ -73,3 +75,23 @@ def test_a_failed_attempt_frees_the_key(params):
         raise RuntimeError("it broke")
     with claimed(tracking, "cell", "cell", KEYS[0], {}):
         pass
+
+
+def test_what_two_make_at_once_is_made_once(params):
+    begun, going = threading.Event(), threading.Event()
+
+    def make():
+        with claimed(Tracking(params), "cell", "cell", KEYS[0], {}) as record:
+            begun.set()
+            assert going.wait(60)
+        return record.run_id
+
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(made_once, make)
+        assert begun.wait(60)
+        second = pool.submit(made_once, make)
+        time.sleep(1)
+        assert not second.done(), "it waits for the first"
+        going.set()
+        run_id, _ = first.result(60)
+        assert (first.result(60), second.result(60)) == ((run_id, True), (run_id, False))
