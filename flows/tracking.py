@@ -156,17 +156,15 @@ class Tracking:
         return path
 
     def download(self, run_id: str, artifact: str) -> Path:
-        """A local copy of one artifact of a run, which lasts as long as this object.
+        """A local copy of one artifact of a run, which lasts as long as this object; each call makes one of its own.
 
         Raises:
             InputError: the run has no such artifact.
         """
+        # Never one path twice: what is read from it may still be mapped into memory, or another thread may be reading.
         try:
-            folder = Path(self._scratch.name) / run_id
-            folder.mkdir(exist_ok=True)
-            return Path(
-                mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path=artifact, dst_path=str(folder))
-            )
+            folder = tempfile.mkdtemp(dir=self._scratch.name)
+            return Path(mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path=artifact, dst_path=folder))
         except (OSError, mlflow.exceptions.MlflowException) as error:
             raise InputError(
                 f"run {run_id}: its artifact {artifact} is missing; delete this run in MLflow and run the benchmark again"

@@ -1,4 +1,4 @@
-"""Which store is used, and that its password goes nowhere."""
+"""Which store is used, that its password goes nowhere, and what is fetched from it."""
 
 import pytest
 
@@ -39,3 +39,14 @@ def test_a_password_is_not_shown(params, uri, shown):
 def test_an_unknown_run_is_one_sentence(params):
     with pytest.raises(InputError, match="no run 'nothing' in sqlite"):
         Tracking(params).get("nothing")
+
+
+def test_each_download_is_a_file_of_its_own_for_an_earlier_one_may_be_in_use(params, tmp_path):
+    artifact = tmp_path / "weights.bin"
+    artifact.write_bytes(bytes(range(256)))
+    tracking = Tracking(params)
+    with tracking.run("adapter", "identity dog", "0" * 64, {}) as record:
+        tracking.keep(record, artifact)
+    first, second = tracking.fetch(record.run_id), tracking.fetch(record.run_id)
+    assert first != second
+    assert first.read_bytes() == second.read_bytes() == artifact.read_bytes()
