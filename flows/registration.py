@@ -117,7 +117,16 @@ def _seat(tracking: Tracking, name: str, version: int) -> None:
             decide(tracking, name, FIRST, None, known[0], {"reason": "there was no other to hold it against"})
     was_champion = {known[0], *(decision.version for decision in history)}
     if version == known[-1] and version not in was_champion:
+        _challenge(tracking, name, version)
+
+
+def _challenge(tracking: Tracking, name: str, version: int) -> None:
+    """Give a version the challenger's alias, which another worker may be giving it at this moment."""
+    try:
         tracking.client.set_registered_model_alias(name, CHALLENGER, str(version))
+    except MlflowException:  # of two at once the store refuses one
+        if aliases(tracking, name).get(CHALLENGER) != version:
+            raise
 
 
 def record_scores(tracking: Tracking, benchmark: str, cells: pd.DataFrame, registered: Iterable[ModelVersion]) -> None:

@@ -8,9 +8,12 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from mlflow.exceptions import MlflowException
 
 from benchmarks import chaos
 from flows.claims import ALIVE, WORKER, Taken, claimed, made_once
+from flows.model_registry import aliases
+from flows.registration import register_version
 from flows.tracking import KEY, Tracking
 
 KEYS = [f"{index:064x}" for index in range(12)]
@@ -95,3 +98,33 @@ def test_what_two_make_at_once_is_made_once(params):
         going.set()
         run_id, _ = first.result(60)
         assert (first.result(60), second.result(60)) == ((run_id, True), (run_id, False))
+
+
+def test_of_two_workers_that_name_one_challenger_at_once_neither_fails(tmp_path, monkeypatch):
+    name = "identity.pocket.dog"
+    tracking = Tracking(chaos.store(tmp_path))
+    keys = f"{1:064x}", f"{2:064x}"
+    for key in keys:
+        with tracking.run("adapter", "identity dog", key, {}) as record:
+            pass
+        if key == keys[0]:
+            register_version(tracking, name, key, tracking.get(record.run_id), "", {}, "card")
+    real = tracking.client.set_registered_model_alias
+
+    def beaten(model, alias, version):
+        """Another worker sets the alias between this one's look and its own attempt, which the store then refuses."""
+        real(model, alias, version)
+        raise MlflowException("UNIQUE constraint failed: registered_model_aliases")
+
+    monkeypatch.setattr(tracking.client, "set_registered_model_alias", beaten)
+    register_version(tracking, name, keys[1], tracking.get(record.run_id), "", {}, "card")
+    assert aliases(tracking, name) == {"champion": 1, "challenger": 2}
+    monkeypatch.setattr(tracking.client, "set_registered_model_alias", lambda *_: refuse())
+    with tracking.run("adapter", "identity dog", f"{3:064x}", {}) as record:
+        pass
+    with pytest.raises(MlflowException, match="the store is broken"):
+        register_version(tracking, name, f"{3:064x}", tracking.get(record.run_id), "", {}, "card")
+
+
+def refuse():
+    raise MlflowException("the store is broken")
