@@ -46,6 +46,9 @@ class ComputeParams(Section):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["float32", "bfloat16"] = "float32"
     gradient_checkpointing: bool = False
+    compiled: bool = (
+        False  # the UNet's convolutional blocks and feed-forwards by torch.compile: minutes, once a process
+    )
 
     def torch_device(self) -> "torch.device":
         """The device; "auto" is the GPU where there is one.
@@ -69,6 +72,7 @@ class ExecutionParams(Section):
     runner: Literal["local", "ray"] = "local"
     address: str | None = None  # of a Ray cluster; none: one is started on this machine for the time of the benchmark
     workers: int = Field(default=1, gt=0)  # processes of that one, where it has no GPU; otherwise one a GPU
+    overlap: bool = False  # local: save, score and log a video in a second thread while the next is sampled
 
 
 class SamplingParams(Section):

@@ -83,14 +83,16 @@ def run_cell(bench: Workbench, plan: CellPlan, adapters: dict[str, str], parent:
             SCORING: bench.keys.scoring(subject, motion),
         }
         path = Path(folder) / "video.mp4"
-        started = time.monotonic()
         if made:
             record.params["video_of"] = made
             shutil.copyfile(bench.tracking.fetch(made), path)
         else:
-            with memory_explained(f"generating {name}", SAMPLING_REMEDY):
-                generate_video(bench, plan, *load_adapters(bench, plan, adapters), path)
+            weights = load_adapters(bench, plan, adapters)
+            with bench.sampling, memory_explained(f"generating {name}", SAMPLING_REMEDY):
+                started = time.monotonic()
+                frames = sample_video(bench, plan, *weights)
             record.metrics["seconds.generate"] = time.monotonic() - started
+            write_clip(path, frames, bench.params.data.fps)
         generated = time.monotonic()
         record.metrics |= bench.suite.score_video(path, subject, motion, plan.prompt)
         record.metrics["seconds.score"] = time.monotonic() - generated
@@ -100,6 +102,11 @@ def run_cell(bench: Workbench, plan: CellPlan, adapters: dict[str, str], parent:
 
 def generate_video(bench: Workbench, plan: VideoPlan, identity: Tensors, motion: Tensors, path: Path) -> None:
     """Generate the video of a combination from the adapters' weights, and save it."""
+    write_clip(path, sample_video(bench, plan, identity, motion), bench.params.data.fps)
+
+
+def sample_video(bench: Workbench, plan: VideoPlan, identity: Tensors, motion: Tensors) -> torch.Tensor:
+    """Generate the video of a combination from the adapters' weights: bytes (F, 3, S, S) on the CPU."""
     generator = torch.Generator().manual_seed(seed_from(plan.generation_key, "noise"))
     images = bench.catalog.subject(plan.subject).images
     reference = images[int(torch.randint(len(images), (1,), generator=generator))]
@@ -113,7 +120,7 @@ def generate_video(bench: Workbench, plan: VideoPlan, identity: Tensors, motion:
         text = encode([sampling.negative_prompt, plan.prompt])
         frames = bench.params.data.num_frames
         latents = sample_latents(bench.base, text, sampling, generator, frames, inverted, line.at)
-        write_clip(path, to_bytes(bench.base.decode_latents(latents)[0]), bench.params.data.fps)
+        return to_bytes(bench.base.decode_latents(latents)[0]).cpu()
 
 
 def _inverted_clip(bench: Workbench, plan: VideoPlan) -> torch.Tensor:
@@ -121,7 +128,12 @@ def _inverted_clip(bench: Workbench, plan: VideoPlan) -> torch.Tensor:
     data, base = bench.params.data, bench.base
     motion = load_motion(bench.catalog.motion(plan.motion), base.frame_size, data.num_frames, data.fps)
     start = motion.clips[0][:: stride(motion.fps[0], data.fps)][: data.num_frames]
-    return invert_latents(base, base.encode_frames(start[None]), base.encode_text([""]), bench.params.sampling.steps)
+    steps = bench.params.sampling.steps
+
+    def invert(clip: torch.Tensor) -> torch.Tensor:
+        return invert_latents(base, base.encode_frames(clip), base.encode_text([""]), steps)
+
+    return base.once(f"inverted in {steps} steps", start[None], invert)
 
 
 def load_adapters(bench: Workbench, plan: CellPlan, adapters: dict[str, str]) -> tuple[Tensors, Tensors]:

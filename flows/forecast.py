@@ -39,6 +39,8 @@ def forecast(params: Params, request: Request) -> list[str]:
     }
     runs["combinations"] = [run for run in cell_runs if "video_of" not in run.data.params]
     rates = {what: _typical(found, _seconds) for what, found in runs.items()}
+    if params.execution.overlap:  # a run then waits for its turn to sample, which is what takes the time
+        rates["combinations"] = _typical(runs["combinations"], lambda run: run.data.metrics.get("seconds.generate"))
     # Every video that is there was scored when it was made; scoring it again stores it again.
     scored = [run for run in cell_runs if "seconds.score" in run.data.metrics]
     rates["videos to score again"] = _typical(scored, lambda run: run.data.metrics["seconds.score"])

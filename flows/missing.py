@@ -13,7 +13,7 @@ from flows.customize import train_adapter_task
 from flows.failures import stop_if_disk_is_full
 from flows.plan import AdapterPlan, CellPlan, Plan
 from flows.progress import bar, console
-from flows.task_runners import results
+from flows.task_runners import overlapping_results, results
 from flows.tracking import GENERATION_KEY, KEY, Tracking
 from flows.workbench import workbench
 
@@ -104,7 +104,7 @@ def run_missing(
         return elsewhere is not None
 
     def attempt(cells: list[CellPlan]) -> Iterator[tuple[CellPlan, bool]]:
-        given = results(
+        given = overlapping_results(
             params.execution,
             run_cell_task,
             cells,

@@ -4,6 +4,8 @@ Small values and run ids go in and out; data, weights and videos travel through 
 """
 
 import os
+import socket
+from collections import deque
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, TypeVar
@@ -20,6 +22,9 @@ from dreamvideo.params import ExecutionParams
 # machine listen on loopback, instead of on every address.
 LOOPBACK_ALONE = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 
+ASKED_FOR_TOKEN = "RAY_AUTH_MODE"  # as a cluster that `ray start` makes does
+OVERLAPPED = 2  # while one samples, one is saved, scored and logged
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -31,8 +36,10 @@ def task_runner(execution: ExecutionParams) -> TaskRunner[Any]:
         InputError: Ray is asked for, and it or a Prefect server is missing.
     """
     if execution.runner == "local":
-        return ThreadPoolTaskRunner(max_workers=1)
-    if not execution.address:
+        return ThreadPoolTaskRunner(max_workers=OVERLAPPED)
+    if execution.address:
+        os.environ.setdefault(ASKED_FOR_TOKEN, "token")
+    else:
         os.environ.setdefault(LOOPBACK_ALONE, "0")
     try:
         from prefect_ray import RayTaskRunner
@@ -46,10 +53,37 @@ def task_runner(execution: ExecutionParams) -> TaskRunner[Any]:
             "export the PREFECT_API_URL that it prints, and run this again"
         )
     if execution.address:
-        return RayTaskRunner(execution.address, {"log_to_driver": False})
+        _join(execution.address)
+        return RayTaskRunner()  # of the cluster that this process has joined
     return RayTaskRunner(
-        init_kwargs={"num_cpus": execution.workers, "include_dashboard": False, "log_to_driver": False}
+        "local",  # a new one, whatever cluster this machine may have or have had
+        init_kwargs={"num_cpus": execution.workers, "include_dashboard": False, "log_to_driver": False},
     )
+
+
+def _join(address: str) -> None:
+    """Make this process one of a Ray cluster's.
+
+    Raises:
+        InputError: nothing answers at the address, or it refuses this machine's token.
+    """
+    import ray
+
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()  # Ray itself would ask for five minutes
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"params.yaml: execution.address is {address!r}, where no Ray cluster answers ({error}); give HOST:PORT of "
+            "one, or start it there with 'ray start --head'"
+        ) from error
+    try:
+        ray.init(address, ignore_reinit_error=True, log_to_driver=False)
+    except (ConnectionError, RuntimeError) as error:
+        raise InputError(
+            f"the Ray cluster at {address} does not let this machine in ({error}); save the token that 'ray get-auth-token' "
+            "prints there as ~/.ray/auth_token here"
+        ) from error
 
 
 def results(
@@ -77,6 +111,21 @@ def results(
         futures = {task.submit(*arguments(item)): item for item in items}
     for future in as_completed(list(futures)):
         yield futures[future], future.result
+
+
+def overlapping_results(
+    execution: ExecutionParams, task: Task[..., R], items: list[T], arguments: Callable[[T], tuple]
+) -> Iterator[tuple[T, Callable[[], R]]]:
+    """As :func:`results`, for a task that waits by itself for what two must not use at once; two run where the profile overlaps."""
+    if execution.runner != "local" or not execution.overlap:
+        yield from results(execution, task, items, arguments)
+        return
+    under_way: deque[tuple[T, Callable[[], R]]] = deque()
+    for item in items:
+        under_way.append((item, task.submit(*arguments(item)).result))
+        if len(under_way) == OVERLAPPED:
+            yield under_way.popleft()
+    yield from under_way
 
 
 def _share() -> dict[str, int]:

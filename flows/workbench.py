@@ -1,6 +1,7 @@
 """What tasks work with: loaded once a process, and only when first needed."""
 
 from functools import cached_property, lru_cache
+from threading import Lock
 
 from dreamvideo.base_models import load_base_model
 from dreamvideo.base_models.contract import VideoDiffusionModel
@@ -20,6 +21,7 @@ class Workbench:
 
     def __init__(self, params: Params) -> None:
         self.params = params
+        self.sampling = Lock()  # the base model holds one composition at a time
 
     @cached_property
     def catalog(self) -> Catalog:

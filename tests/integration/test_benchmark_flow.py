@@ -123,7 +123,7 @@ def test_the_same_cell_made_again_gives_the_same_video(first, monkeypatch):
 
 def test_a_new_metric_scores_the_videos_that_are_there(first, monkeypatch):
     before = {run.data.params["subject"] + run.data.params["motion"]: run for run in runs_of("cell")}
-    monkeypatch.setattr(cells, "generate_video", None)  # nothing may be generated
+    monkeypatch.setattr(cells, "sample_video", None)  # nothing may be generated
     brightness = Metric(lambda features: 0.25, "brightness", "Brightness", "a constant", "a test")
     monkeypatch.setitem(METRICS._entries, "brightness", brightness)
     outcome = run_benchmark(load_params(), Request())
@@ -138,14 +138,14 @@ def test_a_new_metric_scores_the_videos_that_are_there(first, monkeypatch):
 
 
 def test_a_failed_cell_is_counted_and_shown_and_tried_again(first, monkeypatch):
-    real = cells.generate_video
+    real = cells.sample_video
 
     def breaks_on_vans(bench, plan, *rest):
         if plan.subject == "van":
             raise RuntimeError("the sampler met a van")
-        real(bench, plan, *rest)
+        return real(bench, plan, *rest)
 
-    monkeypatch.setattr(cells, "generate_video", breaks_on_vans)
+    monkeypatch.setattr(cells, "sample_video", breaks_on_vans)
     outcome = run_benchmark(load_params(), Request(seed=1))
     assert (outcome.finished, outcome.failed) == (2, 2)
     assert "the sampler met a van" in outcome.report.read_text()

@@ -71,6 +71,12 @@ def test_a_cluster_of_this_machine_listens_on_loopback_alone():
     assert {ip.removeprefix("::ffff:") for ip in listening} == {"127.0.0.1"}
 
 
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "nowhere"])
+def test_an_address_without_a_cluster_is_refused_at_once(address):
+    with pytest.raises(InputError, match=f"execution.address is '{address}', where no Ray cluster answers"):
+        task_runner(ExecutionParams(runner="ray", address=address))
+
+
 def test_without_a_prefect_server_it_says_so(monkeypatch):
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
