@@ -1,8 +1,9 @@
 """Speed and memory of training and sampling on whatever device is there: `make bench` runs it too.
 
 Every figure stands beside a plain version of the same work, measured in the same run: float32, nothing kept between
-steps, both branches of guidance one after the other. Read the ratios. Without published weights the paper's network
-is built at full size with random ones. On a CPU the pocket profile is measured, on a GPU the paper's; --profile chooses.
+steps, both branches of guidance one after the other; on a GPU also beside compiled blocks. Read the ratios. Without
+published weights the paper's network is built at full size with random ones. On a CPU the pocket profile is measured,
+on a GPU the paper's; --profile chooses.
 """
 
 import argparse
@@ -50,11 +51,14 @@ def measure(
     params: Params, build: Callable[[Params, ComputeParams], VideoDiffusionModel], rounds: int = ROUNDS
 ) -> dict:
     """All figures of a profile: each stage and a video, this project's way and plainly, in turns; the best of each."""
-    ways: dict[str, dict[str, Measured]] = {"plain": {}, "ours": {}}
+    computes = {"plain": ComputeParams(device=params.compute.device), "ours": params.compute}
+    if params.compute.torch_device().type == "cuda":
+        computes["compiled"] = params.compute.model_copy(update={"compiled": True})
+    ways: dict[str, dict[str, Measured]] = {way: {} for way in computes}
     for _ in range(rounds):
-        for way, compute in (("plain", ComputeParams(device=params.compute.device)), ("ours", params.compute)):
+        for way, compute in computes.items():
             base = build(params, compute)
-            work = ours if way == "ours" else plain.work
+            work = plain.work if way == "plain" else ours
             for name, run in work(base, params).items():
                 found = _measured(base.device, run)
                 ways[way][name] = min(ways[way].get(name, found), found, key=lambda one: one.seconds)
@@ -67,9 +71,11 @@ def measure(
         "device": torch.cuda.get_device_name() if device.type == "cuda" else "CPU",
         "machine": machine(),
         "matrix_product_tflops": round(peak, 3),
-        "work": {name: _compared(ways["ours"][name], ways["plain"][name], steps_of(params, name), peak)
-                 for name in ways["ours"]},
-    }  # fmt: skip
+        "work": {
+            name: _compared(mine, ways["plain"][name], ways.get("compiled", {}).get(name), steps_of(params, name), peak)
+            for name, mine in ways["ours"].items()
+        },
+    }
 
 
 def steps_of(params: Params, name: str) -> int:
@@ -118,12 +124,13 @@ def _measured(device: torch.device, run: Callable[[], Measured]) -> Measured:
     return measured
 
 
-def _compared(mine: Measured, plainly: Measured, steps: int, peak: float) -> dict:
+def _compared(mine: Measured, plainly: Measured, compiled: Measured | None, steps: int, peak: float) -> dict:
     error = (mine.outcome.float().cpu() - plainly.outcome.float().cpu()).norm() / plainly.outcome.float().cpu().norm()
     rate = mine.flops / mine.seconds / 1e12 if mine.flops else None
     return {
         "seconds_per_step": round(mine.seconds, 4),
         "seconds": round(mine.seconds * steps, 2),
+        "compiled_seconds_per_step": round(compiled.seconds, 4) if compiled else None,
         "plain_seconds_per_step": round(plainly.seconds, 4),
         "times_faster": round(plainly.seconds / mine.seconds, 2),
         "relative_difference": float(f"{error.item():.2g}"),

@@ -73,7 +73,8 @@ def _motion(base: VideoDiffusionModel, params: Params) -> Measured:
         dropped_caption, dropped_appearance = torch.rand(2, generator=generator).tolist()
         text = base.encode_text(["" if dropped_caption < options.caption_dropout else data.captions[0]])
         adapter.guide(torch.zeros_like(appearance) if dropped_appearance < options.appearance_dropout else appearance)
-        return denoising_loss(base, base.encode_frames(window[None]), text, generator)
+        latents = base.encode_frames(window[None])
+        return denoising_loss(base, latents, text, generator, exponent=options.timestep_exponent)
 
     with training(base, generator):
         adapter = method.motion_adapter(base).to(base.device)

@@ -57,11 +57,15 @@ def optimise(
 
 
 def denoising_loss(
-    base: VideoDiffusionModel, latents: Tensor, text: Tensor, generator: torch.Generator, weight: Tensor | None = None
-) -> Tensor:
-    """Eq. 1 at random timesteps: latents (B, C, F, H, W), text (B, N, D), optional weight (B, 1, F, H, W)."""
+    base: VideoDiffusionModel, latents: Tensor, text: Tensor, generator: torch.Generator, weight: Tensor | None = None,
+    exponent: float = 1.0,
+) -> Tensor:  # fmt: skip
+    """Eq. 1 at random timesteps: latents (B, C, F, H, W), text (B, N, D), optional weight (B, 1, F, H, W).
+
+    An exponent below 1 draws noisier timesteps more often (:func:`stratified_timesteps`).
+    """
     noise = make_noise(tuple(latents.shape), generator, base.offset_noise).to(latents.device)
-    timesteps = stratified_timesteps(len(latents), base.scheduler.config.num_train_timesteps, generator)
+    timesteps = stratified_timesteps(len(latents), base.scheduler.config.num_train_timesteps, generator, exponent)
     timesteps = timesteps.to(latents.device)
     noisy = base.scheduler.add_noise(latents, noise, timesteps)
     prediction = base.predict(noisy, timesteps, text)
@@ -99,10 +103,13 @@ def checkpointed(unet: nn.Module) -> Iterator[None]:
 
     kinds = (ResnetBlock2D, TemporalConvLayer, Transformer2DModel, TransformerTemporalModel)
     modules = [module for module in unet.modules() if isinstance(module, kinds)]
+    own = [vars(module).get("forward") for module in modules]  # a compiled one, where the base model asks for it
     for module in modules:
         module.forward = partial(checkpoint, module.forward, use_reentrant=False)
     try:
         yield
     finally:
-        for module in modules:
+        for module, forward in zip(modules, own, strict=True):
             del module.forward
+            if forward:
+                module.forward = forward

@@ -30,6 +30,7 @@ class MotionStage(StageParams):
 
     caption_dropout: float = Field(ge=0, le=1)
     appearance_dropout: float = Field(ge=0, le=1)
+    timestep_exponent: float = Field(default=1.0, gt=0, le=1)  # 1: all alike (paper); below, noisier ones more often
 
 
 class Options(Section):
@@ -97,7 +98,7 @@ class DreamVideo(Method):
         self, base: VideoDiffusionModel, data: SubjectData, generator: torch.Generator, on_stage: OnStage
     ) -> Trained:
         """First the textual identity, then, with that frozen, the identity adapter; single frames, under the masks."""
-        latents = base.encode_frames(data.images[:, None])
+        latents = base.once("latents", data.images[:, None], base.encode_frames)
         weights = None
         if data.masks is not None:
             # (n, 1, 1, H, W): binary at latent resolution.
@@ -143,11 +144,11 @@ class DreamVideo(Method):
 
         @cache  # a clip is encoded once, frame by frame, whatever windows are cut out of it
         def latents_of(clip: int) -> Tensor:
-            return base.encode_frames(data.clips[clip][None])[0].transpose(0, 1)
+            return base.once("latents", data.clips[clip][None], base.encode_frames)[0].transpose(0, 1)
 
         @cache
         def appearance_of(clip: int) -> Tensor:
-            return base.encode_appearance(data.clips[clip])
+            return base.once("appearance", data.clips[clip], base.encode_appearance)
 
         def draw(clip: int) -> tuple[Tensor, Tensor, Tensor]:
             window = sample_window(latents_of(clip), data.fps[clip], data.num_frames, data.target_fps, generator)
@@ -164,7 +165,7 @@ class DreamVideo(Method):
             windows, texts, appearances = zip(*(draw(clip) for clip in chosen), strict=True)
             adapter.guide(torch.stack(appearances))
             latents = torch.stack(windows).transpose(1, 2)
-            return denoising_loss(base, latents, torch.stack(texts), generator)
+            return denoising_loss(base, latents, torch.stack(texts), generator, exponent=stage.timestep_exponent)
 
         with training(base, generator):
             adapter = self.motion_adapter(base).to(base.device)
@@ -210,7 +211,7 @@ class DreamVideo(Method):
     def _guidance(self, base: VideoDiffusionModel, reference: Tensor | None) -> tuple[Tensor, Tensor]:
         """Appearance (2, C') and strength (2,) for the unconditional and the conditional branch of guidance."""
         zeros = torch.zeros(1, base.appearance_width, device=base.device)
-        appearance = zeros if reference is None else base.encode_appearance(reference[None])
+        appearance = zeros if reference is None else base.once("appearance", reference[None], base.encode_appearance)
         strengths = self.options.unconditional_appearance_strength, self.options.appearance_strength
         return torch.cat((zeros, appearance)), torch.tensor(strengths, device=base.device)
 

@@ -225,3 +225,16 @@ def test_recomputed_activations_are_not_kept():
             denoising_loss(base, torch.randn(1, 4, 4, 8, 8), base.encode_text(["a dog"]), seeded())
         kept[checkpointing] = held
     assert kept[True] < 0.5 * kept[False]
+
+
+def test_the_timestep_exponent_decides_at_what_noise_a_motion_is_learnt(monkeypatch):
+    lowest = {}
+    for exponent in (1.0, 0.05):
+        base, seen = TinyModel(), []
+        predict = base.predict
+        monkeypatch.setattr(
+            base, "predict", lambda x, t, c, seen=seen, to=predict: seen.append(int(t.min())) or to(x, t, c)
+        )
+        build(steps=20, timestep_exponent=exponent).train_motion(base, tiny_motion(), seeded(), ignore)
+        lowest[exponent] = min(seen)
+    assert lowest[1.0] < 300 and lowest[0.05] > 700

@@ -2,16 +2,20 @@
 
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
+from diffusers.models.resnet import TemporalConvLayer
 from safetensors.torch import load_file, save_file
 
+from dreamvideo.adapters import motion_adapter
 from dreamvideo.base_models import describe_base_model, load_base_model
 from dreamvideo.errors import InputError
 from dreamvideo.params import BaseModelParams, ComputeParams
 from dreamvideo.pretrained import local_folder
+from dreamvideo.train import training
 from tests.tiny_modelscope import WIDTH, write_tiny_modelscope
 
 CPU = ComputeParams(device="cpu")
@@ -166,3 +170,35 @@ def test_a_hub_that_cannot_be_reached_is_one_sentence(monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(InputError, match=r"cannot be fetched .*give the folder instead"):
         local_folder(Path(f"hub:owner/name@{'0' * 40}"))
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_compiled_blocks_give_what_the_others_give_in_training_and_sampling(base, params, monkeypatch, checkpointing):
+    calls = []
+
+    def counted(graph, _inputs):
+        return lambda *inputs: calls.append(graph) or graph(*inputs)
+
+    # What stands for the compiler, which takes minutes, runs the graphs that it would be given.
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=counted))
+    compiled = load_base_model(
+        params, CPU.model_copy(update={"compiled": True, "gradient_checkpointing": checkpointing})
+    )
+    assert compiled.unet.state_dict().keys() == base.unet.state_dict().keys()
+    noisy = torch.randn(1, 4, 5, 8, 8, generator=torch.Generator().manual_seed(0))
+    text, found = base.encode_text(["a cat"]), {}
+    for one in (base, compiled):
+        torch.manual_seed(0)
+        adapter = motion_adapter(one.unet, 0.5, "parallel", one.appearance_width)
+        for parameter in adapter.parameters():
+            torch.nn.init.normal_(parameter, std=0.1)
+        adapter.guide(torch.ones(1, one.appearance_width))
+        with training(one, torch.Generator().manual_seed(1)), adapter.inject(one.unet):
+            one.unet.eval()  # no dropout, whose draws a compiler may order differently
+            one.predict(noisy, torch.tensor([5]), text).square().mean().backward()
+        with torch.inference_mode():
+            plain = one.predict(noisy, torch.tensor([5]), text)
+        found[one] = plain, [parameter.grad for parameter in adapter.parameters()]
+    assert len(calls) > 20
+    torch.testing.assert_close(found[compiled], found[base])
+    assert all("forward" in vars(module) for module in compiled.unet.modules() if isinstance(module, TemporalConvLayer))
