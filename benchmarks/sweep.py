@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from dreamvideo.dataset.pocket_world.build import build_dataset
-from dreamvideo.dataset.pocket_world.motions import TargetMotion, hopping, through
+from dreamvideo.dataset.pocket_world.motions import TargetMotion, hopping, orbit, through, wave
 from dreamvideo.dataset.pocket_world.sampling import Identity
 from dreamvideo.params import Params, load_params
 from flows.benchmark import Request, run_benchmark
@@ -24,22 +24,26 @@ SUBJECTS = {
     "white_robot": Identity("robot", "white", "spots", "green", (0.5, 0.1, -0.6)),
 }
 MOTIONS = {
-    "vee": TargetMotion("falling", 2, through((-0.4, -0.35), (0, 0.35), (0.4, -0.35))),
     "hop_up": TargetMotion("jumping", 2, hopping(0.3, -0.7, 3, 0.3)),
     "hook": TargetMotion("moving to the left", 1, through((0.4, 0), (-0.4, 0), (-0.4, 0.4), (0, 0.4))),
     "step_down": TargetMotion("falling", 3, through((-0.4, -0.4), (0, -0.4), (0, 0.4), (0.4, 0.4))),
-}
+    "zigzag_slope": TargetMotion("rising", 2, through((-0.4, 0.15), (-0.25, 0.4), (-0.05, -0.05), (0.1, 0.2), (0.4, -0.4))),
+    "wave_slope": TargetMotion("moving to the right", 2, wave(0.65, -0.65, 1, 0.25)),
+    "bow_tie": TargetMotion("moving", 3, through((-0.35, -0.3), (0.35, 0.3), (0.35, -0.3), (-0.35, 0.3), (-0.35, -0.3))),
+    "narrow_orbit": TargetMotion("circling", 2, orbit(0.15, 0.4, -1, start=0.125)),
+    "ess": TargetMotion("falling", 1, wave(0, 0.8, 1.5, 0.35)),
+}  # fmt: skip
 VARIANTS = {
-    "textual_inversion.learning_rate": (5e-4, 2e-2),
-    "textual_inversion.steps": (160,),
+    "textual_inversion.learning_rate": (5e-4, 5e-3),
     "identity_adapter.learning_rate": (2e-4, 2e-3),
     "identity_adapter.steps": (75, 300),
-    "motion_adapter.learning_rate": (2e-4, 2e-3),
-    "motion_adapter.steps": (70, 280),
+    "motion_adapter.learning_rate": (5e-4, 2e-3),
+    "motion_adapter.steps": (140, 560),
+    "motion_adapter.timestep_exponent": (0.5, 1.0),
     "motion_adapter.appearance_dropout": (0.0, 0.9),
-    "motion_adapter.caption_dropout": (0.1,),
+    "motion_adapter.caption_dropout": (0.5,),
     "bottleneck": (0.25, 1.0),
-    "appearance_strength": (0.0, 1.0),
+    "appearance_strength": (0.5,),
 }
 SHOWN = ("clip_i", "dino_i", "subject_oracle", "trajectory_oracle", "clip_t")
 

@@ -114,7 +114,9 @@ def load_catalog(root: Path | str) -> Catalog:
     root = Path(root)
     path = root / CATALOG_NAME
     if not path.is_file():
-        raise InputError(f"there is no dataset in {root} (no {CATALOG_NAME}); {PULL}")
+        raise InputError(
+            f"there is no dataset in {root} (no {CATALOG_NAME}); {PULL}, or make one with `dreamvideo data import`"
+        )
     top = Entry(CATALOG_NAME, parse(path), root)
     catalog = Catalog(
         root=root,

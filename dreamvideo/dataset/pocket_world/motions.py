@@ -77,7 +77,7 @@ def hopping(dx: float, dy: float, count: int, height: float) -> Path:
     return lambda t: pose(dx * (t - 0.5), dy * (t - 0.5) + height * (0.5 - _hop(t, count)), t=t)
 
 
-def _wave(dx: float, dy: float, swings: float, size: float) -> Path:
+def wave(dx: float, dy: float, swings: float, size: float) -> Path:
     """A sine wave around a straight line."""
     length = math.hypot(dx, dy)
 
@@ -88,7 +88,7 @@ def _wave(dx: float, dy: float, swings: float, size: float) -> Path:
     return path
 
 
-def _orbit(rx: float, ry: float, turns: float, start: float = 0.0, growth: float = 0.0, turning: float = 0.0) -> Path:
+def orbit(rx: float, ry: float, turns: float, start: float = 0.0, growth: float = 0.0, turning: float = 0.0) -> Path:
     """An ellipse or a spiral; ``growth`` is the change of its size over the clip, ``turning`` that of the angle."""
 
     def path(t: Tensor) -> Tensor:
@@ -137,20 +137,20 @@ TARGET_MOTIONS = {
     "hop_left": TargetMotion("jumping", 3, hopping(-0.9, 0, 3, 0.4)),
     "hop_uphill": TargetMotion("jumping", 2, hopping(0.7, -0.6, 2, 0.3)),
     "hop_downhill": TargetMotion("jumping", 1, hopping(-0.7, 0.6, 2, 0.3)),
-    "wave_right": TargetMotion("moving to the right", 4, _wave(0.9, 0, 1, 0.3)),
-    "wave_left": TargetMotion("moving to the left", 2, _wave(-0.9, 0, 1, 0.3)),
-    "wave_up": TargetMotion("rising", 1, _wave(0, -0.9, 1, 0.3)),
-    "wave_down": TargetMotion("falling", 2, _wave(0, 0.9, 1, 0.3)),
+    "wave_right": TargetMotion("moving to the right", 4, wave(0.9, 0, 1, 0.3)),
+    "wave_left": TargetMotion("moving to the left", 2, wave(-0.9, 0, 1, 0.3)),
+    "wave_up": TargetMotion("rising", 1, wave(0, -0.9, 1, 0.3)),
+    "wave_down": TargetMotion("falling", 2, wave(0, 0.9, 1, 0.3)),
     "square": TargetMotion("moving", 5, through((-0.3, -0.3), (-0.3, 0.3), (0.3, 0.3), (0.3, -0.3), (-0.3, -0.3))),
     "triangle": TargetMotion("moving", 3, through((-0.35, 0.3), (0.35, 0.3), (0, -0.35), (-0.35, 0.3))),
     "diamond": TargetMotion("moving", 2, through((0, -0.38), (-0.38, 0), (0, 0.38), (0.38, 0), (0, -0.38))),
     "figure_eight": TargetMotion("moving", 4, _figure_eight(0.42, 0.25)),
     "upright_eight": TargetMotion("moving", 2, lambda t: _figure_eight(0.42, 0.25)(t)[:, [1, 0, 2, 3]]),
-    "spiral_out": TargetMotion("circling", 2, _orbit(0.24, 0.24, 1.5, growth=1.8)),
-    "spiral_in": TargetMotion("circling", 2, _orbit(0.24, 0.24, 1.5, growth=-1.8)),
-    "flat_orbit": TargetMotion("circling", 1, _orbit(0.48, 0.1, 1, start=0.25)),
-    "tall_orbit": TargetMotion("circling", 1, _orbit(0.1, 0.48, 1, start=0.5)),
-    "tumbling_orbit": TargetMotion("circling", 2, _orbit(0.32, 0.32, -1, turning=3.0)),
+    "spiral_out": TargetMotion("circling", 2, orbit(0.24, 0.24, 1.5, growth=1.8)),
+    "spiral_in": TargetMotion("circling", 2, orbit(0.24, 0.24, 1.5, growth=-1.8)),
+    "flat_orbit": TargetMotion("circling", 1, orbit(0.48, 0.1, 1, start=0.25)),
+    "tall_orbit": TargetMotion("circling", 1, orbit(0.1, 0.48, 1, start=0.5)),
+    "tumbling_orbit": TargetMotion("circling", 2, orbit(0.32, 0.32, -1, turning=3.0)),
     "corner_up": TargetMotion("moving to the right", 3, through((-0.4, 0.35), (0.4, 0.35), (0.4, -0.4))),
     "corner_down": TargetMotion("moving to the left", 1, through((0.4, -0.35), (-0.4, -0.35), (-0.4, 0.4))),
     "there_and_back": TargetMotion("moving to the right", 2, through((-0.45, 0), (0.45, 0), (-0.45, 0))),
