@@ -11,8 +11,10 @@ import sys
 import tempfile
 import threading
 import time
+from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import psutil
@@ -60,8 +62,7 @@ class Project:
         request = Request(
             f"{self.prefect}/api/{path}", json.dumps(content).encode(), {"Content-Type": "application/json"}
         )
-        with urlopen(request, timeout=60) as answer:
-            return json.load(answer)
+        return wait_for(lambda: answered(request))[0]
 
     def run(self, name, /, *tags, **parameters):
         """Ask for a run of a deployment; returns its id."""
@@ -79,6 +80,17 @@ class Project:
 def free_port():
     with socket.create_server(("127.0.0.1", 0)) as one:
         return one.getsockname()[1]
+
+
+def answered(request):
+    """What a server answers, in a list; an empty list where it is too busy to."""
+    try:
+        with urlopen(request, timeout=60) as answer:
+            return [json.load(answer)]
+    except HTTPError as error:
+        if error.code != HTTPStatus.SERVICE_UNAVAILABLE:
+            raise
+        return []
 
 
 def wait_for(condition):
