@@ -3,6 +3,8 @@
 Frames are 64 x 64 pixels, clips 8 frames at 8 fps, latents 4 x 16 x 16 a frame.
 """
 
+from types import MethodType
+
 import open_clip
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet3DConditionModel
@@ -44,12 +46,13 @@ def _flatten_temporal_convolutions(unet: nn.Module) -> None:
     """
     for module in (part for part in unet.modules() if isinstance(part, nn.Conv3d)):
 
-        def convolve(x: Tensor, module: nn.Conv3d = module) -> Tensor:
-            flat = functional.conv2d(x.flatten(3), module.weight.squeeze(-1), module.bias, padding=(1, 0))
-            return flat.unflatten(3, x.shape[3:])
-
         assert module.kernel_size == (3, 1, 1)
-        module.forward = convolve
+        module.forward = MethodType(_convolve, module)
+
+
+def _convolve(module: nn.Conv3d, x: Tensor) -> Tensor:
+    flat = functional.conv2d(x.flatten(3), module.weight.squeeze(-1), module.bias, padding=(1, 0))
+    return flat.unflatten(3, x.shape[3:])
 
 
 def build_vae() -> AutoencoderKL:

@@ -27,6 +27,7 @@ from dreamvideo.dataset.pocket_world.tokenizer import tokenize
 from dreamvideo.dataset.pocket_world.vocabulary import CLASSES, MARKINGS
 
 VARIANTS = 4
+UNNAMED = -1  # label of a motion that is only of a family
 LABELS = ("subject_class", "colour", "marking", "marking_colour", "scene", "motion")
 
 
@@ -81,7 +82,7 @@ def _labels(shots: list[Shot]) -> Tensor:
                 MARKINGS.index(shot.identity.marking),
                 COLOUR_NAMES.index(shot.identity.marking_colour),
                 SCENE_NAMES.index(shot.scene),
-                MOTION_NAMES.index(shot.motion),
+                MOTION_NAMES.index(shot.motion.name) if shot.motion.name in MOTION_NAMES else UNNAMED,
             )
             for shot in shots
         ]
