@@ -42,7 +42,7 @@ def train(
     """
     parameters = [p for p in module.parameters() if p.requires_grad]
     recipe = stage.model_dump(exclude={"steps"})  # more steps may be asked of a checkpoint, nothing else
-    optimizer = torch.optim.AdamW(parameters, lr=stage.learning_rate, betas=(0.9, 0.99), weight_decay=WEIGHT_DECAY)
+    optimizer = torch.optim.AdamW(parameters, lr=stage.learning_rate, betas=(0.9, 0.99), weight_decay=WEIGHT_DECAY, fused=True)
     average = {name: value.detach().clone() for name, value in module.state_dict().items()}
     first, seconds = _resume(checkpoint, module, average, optimizer, parameters, recipe)
     started = saved = time.monotonic()
