@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dreamvideo.errors import InputError, unknown_name
 
@@ -105,13 +105,6 @@ class PretrainingStage(StageParams):
     """One stage of pretraining."""
 
     ema: float = Field(default=0.0, ge=0, lt=1)
-    threads: int = Field(default=1, gt=0)  # that share every batch, each with one CPU core; 1: torch's own threads
-
-    @model_validator(mode="after")
-    def _batch_is_shared_evenly(self) -> "PretrainingStage":
-        if self.batch_size % self.threads:
-            raise ValueError(f"batch_size {self.batch_size} is not a multiple of threads {self.threads}")
-        return self
 
 
 class PretrainingParams(Section):

@@ -27,7 +27,6 @@ from dreamvideo.dataset.pocket_world.tokenizer import tokenize
 from dreamvideo.dataset.pocket_world.vocabulary import CLASSES, MARKINGS
 
 VARIANTS = 4
-UNNAMED = -1  # label of a motion that is only of a family
 LABELS = ("subject_class", "colour", "marking", "marking_colour", "scene", "motion")
 
 
@@ -82,7 +81,7 @@ def _labels(shots: list[Shot]) -> Tensor:
                 MARKINGS.index(shot.identity.marking),
                 COLOUR_NAMES.index(shot.identity.marking_colour),
                 SCENE_NAMES.index(shot.scene),
-                MOTION_NAMES.index(shot.motion.name) if shot.motion.name in MOTION_NAMES else UNNAMED,
+                MOTION_NAMES.index(shot.motion),
             )
             for shot in shots
         ]

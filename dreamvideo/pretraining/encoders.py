@@ -1,5 +1,7 @@
 """Losses that train the encoders: the VAE, the CLIPs, the DINO and the oracle."""
 
+from collections.abc import Callable
+
 import torch
 from diffusers import AutoencoderKL
 from open_clip import CLIP
@@ -7,8 +9,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dreamvideo.dataset.pocket_world.oracle import READ_OUTS, Oracle
-from dreamvideo.pretraining.bank import LABELS, UNNAMED, Bank, centroids, to_signal
-from dreamvideo.pretraining.loop import Loss
+from dreamvideo.pretraining.bank import LABELS, Bank, centroids, to_signal
+
+Loss = Callable[[int, torch.Generator], Tensor]
 
 
 def random_clips(bank: Bank, count: int, generator: torch.Generator) -> Tensor:
@@ -22,31 +25,23 @@ def random_frames(bank: Bank, clips: Tensor, generator: torch.Generator) -> tupl
     return to_signal(bank.pixels[clips, frames]), frames
 
 
-FOREGROUND_WEIGHT = 3.0  # on top of 1, of a pixel
-LATENT_NOISE = 0.3  # at most, of a channel's deviation
-
-
 def vae_loss(vae: AutoencoderKL, bank: Bank, batch: int) -> Loss:
-    """Reconstruction, the foreground counted more, with a faint pull to the normal distribution.
+    """Reconstruction, the foreground counted twice, with a faint pull to the normal distribution.
 
-    Latents are given some noise before they are decoded: those that a UNet samples are never exact either, and the
-    decoder learns to draw what they must mean. A crop of a quarter frame costs a quarter, so most steps see crops; every
-    fourth sees as many pixels in whole frames.
+    A crop of a quarter frame costs a quarter, so most steps see crops; every fourth sees as many pixels in whole frames.
     """
 
     def loss_of(step: int, generator: torch.Generator) -> Tensor:
         whole = step % 4 == 3
         clips = random_clips(bank, batch // 4 if whole else batch, generator)
         images, frames = random_frames(bank, clips, generator)
-        weight = 1 + FOREGROUND_WEIGHT * bank.masks[clips, frames].float() / 255
+        weight = 1 + bank.masks[clips, frames].float() / 255
         if not whole:
             images, weight = _crop(torch.cat((images, weight), 1), generator).split((3, 1), 1)
         images = images.contiguous(memory_format=torch.channels_last)
         posterior = vae.encode(images).latent_dist
-        mean, noise = posterior.mean, torch.randn(posterior.mean.shape, generator=generator).to(images.device)
-        strength = LATENT_NOISE * torch.rand(len(images), 1, 1, 1, generator=generator).to(images.device)
-        spread = strength * mean.detach().std((0, 2, 3), keepdim=True)
-        error = vae.decode(mean + (posterior.var + spread.square()).sqrt() * noise).sample - images
+        noise = torch.randn(posterior.mean.shape, generator=generator).to(images.device)
+        error = vae.decode(posterior.mean + posterior.std * noise).sample - images
         return (weight * (error.abs() + 2 * error.square())).mean() + 1e-6 * posterior.kl().mean()
 
     return loss_of
@@ -163,9 +158,7 @@ def oracle_loss(oracle: Oracle, bank: Bank, batch: int) -> Loss:
     def loss_of(step: int, generator: torch.Generator) -> Tensor:
         clips = random_clips(bank, batch // 8, generator)
         motion = oracle(_worsened(to_signal(bank.pixels[clips]), generator))["motion"]
-        # Summed, for there may be no named motion among so few clips.
-        named = bank.labels[clips, LABELS.index("motion")]
-        loss = functional.cross_entropy(motion, named, ignore_index=UNNAMED, reduction="sum") / len(clips)
+        loss = functional.cross_entropy(motion, bank.labels[clips, LABELS.index("motion")])
         clips = random_clips(bank, batch, generator)
         images, frames = random_frames(bank, clips, generator)
         read = oracle(_worsened(images[:, None], generator))

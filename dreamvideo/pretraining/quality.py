@@ -19,7 +19,7 @@ from dreamvideo.dataset.pocket_world.render import render
 from dreamvideo.dataset.pocket_world.sampling import base_frames, draw_shot
 from dreamvideo.dataset.pocket_world.tokenizer import tokenize
 from dreamvideo.dataset.pocket_world.vocabulary import CLASSES, COLOURS, SCENES
-from dreamvideo.pretraining.bank import LABELS, UNNAMED, Bank, centroids, to_signal
+from dreamvideo.pretraining.bank import LABELS, Bank, centroids, to_signal
 
 RETRIEVAL = 256  # captions
 QUERIES = 16  # images of each subject
@@ -78,10 +78,7 @@ def oracle_quality(oracle: Oracle, bank: Bank) -> dict[str, float]:
     right = {}
     for name, label in zip(LABELS, bank.labels.T, strict=True):
         guess = torch.cat([read[name] for read in reads]).argmax(-1)
-        if name == "motion":
-            right[name] = (guess == label)[label != UNNAMED].float().mean().item()
-        else:
-            right[name] = (guess == label[:, None]).float().mean().item()
+        right[name] = (guess == (label if name == "motion" else label[:, None])).float().mean().item()
     assert set(right) == {*READ_OUTS, "motion"}
     error = torch.cat([read["centroid"] for read in reads]) - centroids(bank.masks[:, :, 0])
     right["centroid_error_pixels"] = error.norm(dim=-1).mean().item() * FRAME_SIZE / 2

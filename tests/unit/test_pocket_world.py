@@ -16,7 +16,6 @@ from dreamvideo.dataset.pocket_world.build import (
     subject_shots,
 )
 from dreamvideo.dataset.pocket_world.cast import RESERVED, SUBJECTS
-from dreamvideo.dataset.pocket_world.free_motions import draw_free_movement
 from dreamvideo.dataset.pocket_world.motions import TARGET_MOTIONS, base_path
 from dreamvideo.dataset.pocket_world.render import render
 from dreamvideo.dataset.pocket_world.sampling import (
@@ -30,7 +29,7 @@ from dreamvideo.dataset.pocket_world.sampling import (
 )
 from dreamvideo.dataset.pocket_world.scenes import paint_scene
 from dreamvideo.dataset.pocket_world.tokenizer import CONTEXT_LENGTH, split, unread_words
-from dreamvideo.dataset.pocket_world.vocabulary import CLASSES, FAMILIES, MOTIONS
+from dreamvideo.dataset.pocket_world.vocabulary import CLASSES, MOTIONS
 from dreamvideo.errors import InputError
 
 SIZE = 64
@@ -152,29 +151,6 @@ def base_paths():
 def test_no_base_motion_reaches_a_target_path(base_paths, name):
     target = TARGET_MOTIONS[name].path(frame_times(32))[:, :2]
     assert root_mean_square(base_paths - (target - target.mean(0))).min() > 0.1
-
-
-def test_no_free_path_comes_near_a_target_path():
-    rng, times = random.Random(0), frame_times(32)
-    targets = torch.stack([motion.path(times)[:, :2] for motion in TARGET_MOTIONS.values()])
-    drawn = [draw_free_movement(rng) for _ in range(3000)]
-    assert {movement.name for movement in drawn} == set(FAMILIES)
-    paths = torch.stack([movement.path(times)[:, :2] for movement in drawn])
-    paths, targets = (x - x.mean(1, keepdim=True) for x in (paths, targets))
-    nearest = root_mean_square(paths[:, None] - targets[None]).amin(1)
-    assert nearest.min() > 0.149 and nearest.max() < 0.6
-    assert paths.abs().max() < 1
-
-
-@pytest.mark.parametrize(("direction", "axis", "sign"), [("right", 0, 1), ("left", 0, -1), ("up", 1, -1), ("down", 1, 1)])
-def test_a_free_path_goes_where_its_words_say(direction, axis, sign):
-    rng, times = random.Random(1), frame_times(32)
-    drawn = [one for one in (draw_free_movement(rng) for _ in range(600)) if one.direction == direction]
-    assert len(drawn) > 10
-    for movement in drawn:
-        path = movement.path(times)
-        assert movement.words.split()[-1] == direction
-        assert sign * (path[-8:, axis].mean() - path[:8, axis].mean()) > 0.1
 
 
 def test_target_paths_differ_from_each_other():
