@@ -20,10 +20,11 @@ from rich.table import Table
 
 from dreamvideo.base_models import describe_base_model
 from dreamvideo.params import load_params
-from flows.benchmark import Request, plan_request
+from flows.benchmark import plan_request
 from flows.cells import generate_video, load_adapters, run_cell_task
 from flows.customize import train_adapter
 from flows.provenance import machine
+from flows.request import Request
 from flows.workbench import Workbench, workbench
 
 SUBJECTS, MOTIONS, ROUNDS = 2, 4, 3

@@ -26,11 +26,12 @@ from dreamvideo.params import Params, load_params
 from evaluation.metrics import metric_names
 from evaluation.suite import Suite
 from flows import cells, customize
-from flows.benchmark import Request, run_benchmark
+from flows.benchmark import run_benchmark
 from flows.forecast import forecast
 from flows.plan import plan_benchmark
 from flows.provenance import machine
 from flows.report import write_report
+from flows.request import Request
 from flows.tracking import Tracking
 
 # Subjects, motions and prompts of each size.

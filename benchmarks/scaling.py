@@ -17,8 +17,9 @@ from rich.table import Table
 
 from benchmarks.pocket import matrix_product_gflops, one_step
 from dreamvideo.params import ExecutionParams, Params, load_params
-from flows.benchmark import Request, run_benchmark
+from flows.benchmark import run_benchmark
 from flows.provenance import machine
+from flows.request import Request
 
 SMALL, LARGE = 6, 24  # combinations: of one subject and of four, with six motions
 WORKERS = (1, 2)

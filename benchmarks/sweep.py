@@ -14,8 +14,9 @@ from dreamvideo.dataset.pocket_world.build import build_dataset
 from dreamvideo.dataset.pocket_world.motions import TargetMotion, hopping, orbit, through, wave
 from dreamvideo.dataset.pocket_world.sampling import Identity
 from dreamvideo.params import Params, load_params
-from flows.benchmark import Request, run_benchmark
+from flows.benchmark import run_benchmark
 from flows.compare import compare_runs
+from flows.request import Request
 
 FOLDER = Path("sweep")
 SUBJECTS = {

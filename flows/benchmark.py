@@ -17,12 +17,13 @@ from flows.compare import benchmark_cells
 from flows.composition import register_all
 from flows.evidence import policy_of
 from flows.missing import load_models, run_missing, train_missing
-from flows.plan import Plan, choose, plan_benchmark
+from flows.plan import Plan, plan_benchmark
 from flows.progress import console
 from flows.promotion import propose
 from flows.provenance import data_hash, git_commit
 from flows.registration import record_scores
 from flows.report import CELLS, FACTS, PARAMS, report_task, run_facts
+from flows.request import Request
 from flows.task_runners import task_runner
 from flows.tracking import Tracking, flatten
 from flows.workbench import workbench
@@ -31,16 +32,6 @@ KIND, GATE = "benchmark", "gate"
 GATE_REVISION = 1  # raise it when the expectations change
 
 starting = console.status("starting Prefect")  # until the flow runs
-
-
-@dataclass(frozen=True)
-class Request:
-    """What a user asks a benchmark to cover; None stands for everything or for the profile's own value."""
-
-    subjects: str | None = None
-    motions: str | None = None
-    prompts: int | None = None
-    seed: int | None = None
 
 
 @dataclass(frozen=True)
@@ -60,8 +51,7 @@ def plan_request(params: Params, catalog: Catalog, request: Request) -> Plan:
     return plan_benchmark(
         params,
         catalog,
-        choose("subject", request.subjects, list(catalog.subjects)),
-        choose("motion", request.motions, list(catalog.motions)),
+        *request.chosen(catalog),
         request.prompts or params.benchmark.prompts,
         params.benchmark.seed if request.seed is None else request.seed,
     )

@@ -10,6 +10,7 @@ from rich.console import Console
 from dreamvideo.errors import InputError
 
 if TYPE_CHECKING:
+    from dreamvideo.dataset.catalog import Catalog
     from dreamvideo.params import Params
 
 app = typer.Typer(
@@ -42,6 +43,13 @@ def profile_params(profile: str | None, method: str | None = None) -> "Params":
     return load_params(profile=profile, method=method)
 
 
+def catalog_of(params: "Params") -> "Catalog":
+    """The catalog of a profile's data."""
+    from dreamvideo.dataset.catalog import load_catalog
+
+    return load_catalog(params.data.root)
+
+
 @customize_app.command("subject")
 def customize_subject(
     name: Annotated[str, typer.Argument(help="A subject of the catalog.")],
@@ -63,6 +71,8 @@ def customize_motion(
 
 
 def _customize(kind: str, name: str, params: "Params") -> None:
+    catalog = catalog_of(params)
+    {"identity": catalog.subject, "motion": catalog.motion}[kind](name)  # before what takes seconds to import
     from flows.customize import customize
 
     run_id, fresh = customize(params, kind, name)
@@ -83,6 +93,9 @@ def generate(
 ) -> None:
     """Generate one video of a subject doing a motion; adapters that are missing are trained first."""
     params = profile_params(profile, method)
+    from flows.request import check_generate
+
+    check_generate(catalog_of(params), subject, motion, prompt, path)  # before what takes seconds to import
     from flows.generate import generate as run
 
     for warning in run(params, subject, motion, prompt, seed, path, subject_weights, motion_weights):

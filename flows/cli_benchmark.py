@@ -1,16 +1,31 @@
 """The ``dreamvideo benchmark`` and ``dreamvideo report`` commands."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.cli import Method, Motions, Profile, Prompts, Seed, Subjects, app, out, profile_params
+from flows.cli import Method, Motions, Profile, Prompts, Seed, Subjects, app, catalog_of, out, profile_params
+
+if TYPE_CHECKING:
+    from dreamvideo.params import Params
+    from flows.request import Request
 
 benchmark_app = typer.Typer(no_args_is_help=True, help="Run every subject x motion combination, or plan to.")
 report_app = typer.Typer(no_args_is_help=True, help="Build a report from what MLflow keeps, or compare two.")
 app.add_typer(benchmark_app, name="benchmark")
 app.add_typer(report_app, name="report")
+
+
+def request_of(
+    params: "Params", subjects: str | None, motions: str | None, prompts: int | None, seed: int | None
+) -> "Request":
+    """What the user asks for; an unknown name is refused before what takes seconds to import."""
+    from flows.request import Request
+
+    request = Request(subjects, motions, prompts, seed)
+    request.chosen(catalog_of(params))
+    return request
 
 
 @benchmark_app.command()
@@ -24,11 +39,12 @@ def run(
 ) -> None:
     """Check the data, train what is missing, run every missing combination, and write the report."""
     params = profile_params(profile, method)
-    from flows.benchmark import Request, run_benchmark
+    request = request_of(params, subjects, motions, prompts, seed)
+    from flows.benchmark import run_benchmark
     from flows.regression import regression
     from flows.tracking import Tracking
 
-    outcome = run_benchmark(params, Request(subjects, motions, prompts, seed))
+    outcome = run_benchmark(params, request)
     out.print(
         f"{outcome.finished} combinations finished, of which {outcome.reused} were there already; {outcome.failed} failed"
     )
@@ -55,10 +71,10 @@ def plan(
 ) -> None:
     """Say what a run would do: what is cached, what must run, and how long that should take."""
     params = profile_params(profile, method)
-    from flows.benchmark import Request
+    request = request_of(params, subjects, motions, prompts, seed)
     from flows.forecast import forecast
 
-    for line in forecast(params, Request(subjects, motions, prompts, seed)):
+    for line in forecast(params, request):
         out.print(line)
 
 

@@ -19,7 +19,7 @@ from mlflow.models import ModelSignature
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.types import ColSpec, Schema
 
-from dreamvideo.dataset.catalog import verify_files
+from dreamvideo.dataset.catalog import check_words, verify_files
 from dreamvideo.errors import InputError
 from dreamvideo.files import content_key, sha256_file
 from dreamvideo.params import Params, validated
@@ -27,7 +27,6 @@ from dreamvideo.weights import read_weights
 from flows.cells import Tensors, generate_video
 from flows.claims import claimed, made_once
 from flows.customize import adapter_schema
-from flows.generate import check_words
 from flows.model_card import composition_card
 from flows.model_registry import champion, fetch_version, model_name, versions
 from flows.plan import COMBINATION, AdapterPlan, Plan

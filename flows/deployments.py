@@ -58,8 +58,9 @@ def benchmark(
     """
     params = profile_params(profile, method)
     from flows.alerts import tell_regression
-    from flows.benchmark import Request, run_benchmark
+    from flows.benchmark import run_benchmark
     from flows.regression import regression
+    from flows.request import Request
 
     outcome = run_benchmark(params, Request(subjects, motions, prompts, seed))
     if fell := regression(params, outcome.run_id):

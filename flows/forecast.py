@@ -7,7 +7,8 @@ from mlflow.entities import Run
 
 from dreamvideo.dataset.catalog import load_catalog
 from dreamvideo.params import Params
-from flows.benchmark import Request, plan_request
+from flows.benchmark import plan_request
+from flows.request import Request
 from flows.tracking import BYTES, GENERATION_KEY, KEY, Tracking
 
 # Seconds of the default method on two idle cores of an AMD EPYC (Milan); only until this store has measurements.

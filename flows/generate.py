@@ -2,13 +2,14 @@
 
 from pathlib import Path
 
-from dreamvideo.dataset.catalog import check_prompt, verify_files
+from dreamvideo.dataset.catalog import verify_files
 from dreamvideo.errors import InputError
 from dreamvideo.params import Params
 from dreamvideo.weights import read_weights
 from flows.cells import Tensors, generate_video, load_adapter
 from flows.customize import adapter_schema, ensure_adapter, load_motion, load_subject
 from flows.plan import AdapterPlan
+from flows.request import check_generate
 from flows.workbench import Workbench
 
 
@@ -35,10 +36,8 @@ def generate(
         InputError: an unknown name, a prompt without a placeholder, an output that is no mp4, weights of another
             method or base model.
     """
-    if path.suffix != ".mp4":
-        raise InputError(f"--out is {str(path)!r}; give a file name that ends in .mp4")
-    check_words(prompt)
     bench = Workbench(params)
+    check_generate(bench.catalog, subject, motion, prompt, path)
     plan = bench.keys.cell(bench.catalog.subject(subject), bench.catalog.motion(motion), prompt, seed)
     verify_files(bench.catalog)
     try:
@@ -55,19 +54,6 @@ def generate(
     generate_video(bench, plan, *weights, path)
     unread = ", ".join(map(repr, bench.base.unread_words(prompt)))
     return [f"these words had no effect, as the base model does not know or not reach them: {unread}"] if unread else []
-
-
-def check_words(prompt: str) -> None:
-    """Refuse a prompt that does not name the subject by one ``*``, or that is still a template.
-
-    Raises:
-        InputError: it is such.
-    """
-    check_prompt(prompt)
-    if "{" in prompt:
-        raise InputError(
-            f"prompt {prompt!r} has a field that is not filled in; write the words, as in 'a * is jumping'"
-        )
 
 
 def _read(bench: Workbench, plan: AdapterPlan, path: Path | None) -> Tensors | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from dreamvideo.dataset.catalog import Catalog, Motion, Prompt, Subject, check_prompt
-from dreamvideo.errors import InputError, unknown_name
+from dreamvideo.errors import InputError
 from dreamvideo.files import content_key, weights_key
 from dreamvideo.methods import methods
 from dreamvideo.methods.contract import Method
@@ -196,24 +196,3 @@ def prompts_for(prompts: Sequence[Prompt], subject: str, motion: Motion, count: 
     first = int(content_key([subject, motion.name]), 16) % len(templates)
     chosen = [templates[(first + index) % len(templates)] for index in range(count)]
     return [template.fill(motion.words) for template in chosen]
-
-
-def choose(kind: str, wanted: str | None, known: Sequence[str]) -> list[str]:
-    """The names that a user asks for: all of them, the first few ("3"), or some by name ("dog,cat").
-
-    Raises:
-        InputError: an unknown name, or more than there are.
-    """
-    if wanted is None:
-        return list(known)
-    if wanted.isdecimal():
-        if not 0 < int(wanted) <= len(known):
-            raise InputError(f"--{kind}s is {wanted}, but the catalog has {len(known)}; ask for 1 to {len(known)}")
-        return list(known)[: int(wanted)]
-    names = [name.strip() for name in wanted.split(",") if name.strip()]
-    for name in names:
-        if name not in known:
-            raise unknown_name(kind, name, known)
-    if not names:
-        raise InputError(f"--{kind}s is empty; give a number or names separated by commas")
-    return list(dict.fromkeys(names))

@@ -144,6 +144,19 @@ def check_prompt(text: str) -> None:
         raise InputError(f"prompt {text!r} has its placeholder inside a word, needs it apart; {remedy}")
 
 
+def check_words(prompt: str) -> None:
+    """Refuse a prompt that does not name the subject by one ``*``, or that is still a template.
+
+    Raises:
+        InputError: it is such.
+    """
+    check_prompt(prompt)
+    if "{" in prompt:
+        raise InputError(
+            f"prompt {prompt!r} has a field that is not filled in; write the words, as in 'a * is jumping'"
+        )
+
+
 def count_placeholders(text: str) -> int:
     """How many times ``*`` stands as its own word."""
     return len(re.findall(r"(?<![\w*])\*(?![\w*])", text))

@@ -20,12 +20,13 @@ from dreamvideo.files import sha256_file
 from dreamvideo.params import load_params
 from evaluation.metrics import METRICS, Metric, metric_names
 from flows import cells, customize
-from flows.benchmark import Request, run_benchmark
+from flows.benchmark import run_benchmark
 from flows.compare import compare_runs
 from flows.forecast import forecast
 from flows.provenance import data_hash
 from flows.publish import publish
 from flows.report import write_report
+from flows.request import Request
 from flows.tracking import KEY, Tracking
 from tests.integration.conftest import MOTIONS, SUBJECTS, git, write_params
 

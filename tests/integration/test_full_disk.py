@@ -7,8 +7,9 @@ import pytest
 from benchmarks.chaos import store
 from dreamvideo.errors import InputError
 from dreamvideo.params import load_params
-from flows.benchmark import Request, run_benchmark
+from flows.benchmark import run_benchmark
 from flows.failures import stop_if_disk_is_full
+from flows.request import Request
 from flows.tracking import Tracking
 from tests.integration.conftest import MOTIONS, SUBJECTS, write_params
 

@@ -6,8 +6,9 @@ from dreamvideo.files import sha256_file
 from dreamvideo.params import load_params
 from evaluation.suite import Suite
 from flows import cells
-from flows.benchmark import Request, run_benchmark
+from flows.benchmark import run_benchmark
 from flows.forecast import forecast
+from flows.request import Request
 from flows.tracking import KEY, Tracking
 from tests.integration.conftest import write_params
 

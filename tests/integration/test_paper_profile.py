@@ -12,7 +12,8 @@ import yaml
 from safetensors.torch import save_file
 
 from dreamvideo.params import load_params
-from flows.benchmark import Request, run_benchmark
+from flows.benchmark import run_benchmark
+from flows.request import Request
 from flows.tracking import Tracking
 from tests.integration.conftest import write_params
 from tests.tiny_modelscope import APPEARANCE, write_tiny_modelscope

@@ -11,8 +11,9 @@ import yaml
 from dreamvideo.errors import InputError
 from dreamvideo.files import sha256_file
 from dreamvideo.params import ExecutionParams, load_params
-from flows.benchmark import Request, run_benchmark
+from flows.benchmark import run_benchmark
 from flows.claims import WORKER
+from flows.request import Request
 from flows.task_runners import task_runner
 from flows.tracking import Tracking
 from tests.integration.conftest import MOTIONS, SUBJECTS, write_params

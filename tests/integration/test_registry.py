@@ -16,12 +16,13 @@ from dreamvideo.errors import InputError
 from dreamvideo.files import sha256_file
 from dreamvideo.params import Params, PromotionParams, load_params
 from flows import cli_model, decisions
-from flows.benchmark import Request, run_benchmark
+from flows.benchmark import run_benchmark
 from flows.decisions import EVIDENCE
 from flows.evidence import weigh
 from flows.model_registry import aliases, fetch_version, registered_models, version, versions
 from flows.promotion import PROPOSAL, promote, rollback
 from flows.registration import METHOD, NON_COMMERCIAL, SCORE, SCORED_BY, register_adapter
+from flows.request import Request
 from flows.tracking import KEY, SHA256, Tracking
 from flows.workbench import Workbench
 from tests.integration.conftest import MOTIONS, write_params

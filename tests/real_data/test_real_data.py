@@ -14,8 +14,9 @@ from dreamvideo.dataset.import_files import Original, find_clips, find_images, p
 from dreamvideo.dataset.importing import import_entries
 from dreamvideo.dataset.paper import PAPER_CATALOG
 from dreamvideo.params import DataParams, load_params
-from flows.benchmark import Request, run_benchmark
+from flows.benchmark import run_benchmark
 from flows.data import import_motion, import_subject
+from flows.request import Request
 from flows.tracking import Tracking
 from tests.integration.conftest import write_params
 

@@ -11,7 +11,8 @@ from torch import ones
 from dreamvideo.dataset.catalog import Catalog, load_catalog
 from dreamvideo.errors import InputError
 from dreamvideo.params import Params, load_params
-from flows.plan import Keys, Plan, build_method, choose, plan_benchmark, prompts_for
+from flows.plan import Keys, Plan, build_method, plan_benchmark, prompts_for
+from flows.request import choose
 
 ROOT = Path(__file__).parents[2]
 SUBJECTS, MOTIONS = ("cat", "dog", "van"), ("zigzag", "square")
