@@ -1,11 +1,14 @@
 """A project in miniature: two subjects and two motions, the shipped weights, two steps of everything."""
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 import yaml
+
+from tests.conftest import empty_store
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SUBJECTS, MOTIONS = ["dog", "van"], ["square", "wave_up"]
@@ -32,7 +35,7 @@ def dataset(tmp_path_factory):
 
 
 def write_params(folder: Path, **changes: object) -> Path:
-    """The shipped params.yaml at two steps a stage; ``changes`` are dotted keys with ``__`` for the dots."""
+    """The shipped params.yaml at two steps a stage, and an empty store; ``changes`` are dotted keys with ``__`` for the dots."""
     content = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
     profile = content["profiles"]["pocket"]
     profile["data"] |= {"subjects": len(SUBJECTS), "motions": len(MOTIONS)}
@@ -41,6 +44,8 @@ def write_params(folder: Path, **changes: object) -> Path:
     profile["sampling"]["steps"] = 2
     # Absolute, since MLflow keeps one store a URI for the whole process, whatever the working directory is by then.
     profile["tracking"] |= {"uri": f"sqlite:///{folder}/mlflow.db", "artifacts": str(folder / "mlruns")}
+    if not (folder / "mlflow.db").exists():
+        shutil.copyfile(empty_store(), folder / "mlflow.db")
     for stage in ("textual_inversion", "identity_adapter", "motion_adapter"):
         profile["methods"]["dreamvideo"][stage]["steps"] = 2
     for name, value in changes.items():

@@ -1,6 +1,7 @@
 """Whether scores fell from one benchmark to the next, on runs as a benchmark leaves them in MLflow."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from evaluation.metrics import metric_names
 from flows.compare import CELLS, FACTS
 from flows.regression import regression
 from flows.tracking import Tracking
+from tests.conftest import empty_store
 
 FACTS_OF_ALL = {"base_model": "one", "metric_encoders": "one"}
 TAGS = {"dreamvideo.profile": "pocket", "dreamvideo.method": "dreamvideo", "dreamvideo.data_hash": "a.dir"}
@@ -20,6 +22,7 @@ TAGS = {"dreamvideo.profile": "pocket", "dreamvideo.method": "dreamvideo", "drea
 def params(tmp_path):
     params = load_params(Path(__file__).resolve().parents[2] / "params.yaml")
     store = {"uri": f"sqlite:///{tmp_path}/mlflow.db", "artifacts": tmp_path / "mlruns"}
+    shutil.copyfile(empty_store(), tmp_path / "mlflow.db")
     evaluation = params.evaluation.model_copy(update={"bootstrap_resamples": 500})
     update = {"tracking": params.tracking.model_copy(update=store), "evaluation": evaluation}
     return params.model_copy(update=update)
