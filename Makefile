@@ -4,6 +4,9 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 TOOLS := $(VENV)/.tools
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
+# Bytecode by all cores; pip would use one. Files that are no Python of this version are left out, as pip does.
+COMPILE := $(BIN)/python -m compileall -q -j 0 $(VENV)/lib > /dev/null 2>&1 || true
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test up down lint bench sweep pull clean
@@ -15,12 +18,14 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; assert sys.version_info[:2] == (3, 11), "Python 3.11 is needed, this is " + sys.version'
 	$(PYTHON) -m venv $(VENV)
 	@# torch first and by its exact version: no other package may choose it
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt torch==2.13.0
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	$(PIP) torch==2.13.0
+	$(PIP) -e .
+	@$(COMPILE)
 	@touch $@
 
 $(TOOLS): $(INSTALLED)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(PIP) -e '.[dev]'
+	@$(COMPILE)
 	@touch $@
 
 pull: $(INSTALLED)
