@@ -1,6 +1,7 @@
 """The one exception for bad input, and the one way to suggest a near name."""
 
 import difflib
+import re
 from collections.abc import Iterable
 
 
@@ -16,3 +17,8 @@ def unknown_name(kind: str, name: str, known: Iterable[str], prefix: str = "") -
         f"did you mean {prefix + near[0]!r}?" if near else f"known are: {', '.join(prefix + other for other in known)}"
     )
     return InputError(f"unknown {kind} {prefix + name!r}; {remedy}")
+
+
+def masked(text: str) -> str:
+    """A text without the passwords of the addresses in it."""
+    return re.sub(r"(?<=//)([^/@:\s]*):[^/@\s]*@", r"\1:***@", text)

@@ -1,5 +1,6 @@
 """What to do when a GPU's memory does not suffice: smaller chunks where the work allows it, else one clear sentence."""
 
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -34,10 +35,13 @@ def memory_explained(what: str, remedy: str) -> Iterator[None]:
     """
     try:
         yield
+        return
     except torch.OutOfMemoryError as error:
-        torch.cuda.empty_cache()
-        there = ""
-        if torch.cuda.is_available():
-            used, total = torch.cuda.max_memory_allocated() / 2**30, torch.cuda.mem_get_info()[1] / 2**30
-            there = f" (more than {used:.1f} GiB needed, the GPU has {total:.1f} GiB)"
-        raise RuntimeError(f"{what} does not fit into the GPU's memory{there}; {remedy}") from error
+        # Whoever keeps the error, as Prefect does, would keep the tensors of every frame that it went through.
+        traceback.clear_frames(error.__traceback__)
+    torch.cuda.empty_cache()
+    there = ""
+    if torch.cuda.is_available():
+        used, total = torch.cuda.max_memory_allocated() / 2**30, torch.cuda.mem_get_info()[1] / 2**30
+        there = f" (more than {used:.1f} GiB needed, the GPU has {total:.1f} GiB)"
+    raise RuntimeError(f"{what} does not fit into the GPU's memory{there}; {remedy}")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from dreamvideo.errors import InputError, unknown_name
+from dreamvideo.errors import InputError, masked, unknown_name
 
 if TYPE_CHECKING:
     import torch
@@ -67,7 +67,7 @@ class ComputeParams(Section):
 
 
 class ExecutionParams(Section):
-    """Where the tasks of a benchmark run. Results do not depend on it."""
+    """Where the tasks of a benchmark run. Results depend on the threads of a process alone, and on these in the last bits."""
 
     runner: Literal["local", "ray"] = "local"
     address: str | None = None  # of a Ray cluster; none: one is started on this machine for the time of the benchmark
@@ -179,7 +179,7 @@ def load_params(path: Path = Path("params.yaml"), profile: str | None = None, me
         method: one of the profile's methods; None takes the profile's default.
 
     Raises:
-        InputError: no such file, profile or method, an unknown key, or a value that does not fit.
+        InputError: no such file, profile or method, an unknown key, a value that does not fit, or a password.
     """
     if not path.exists():
         raise InputError(f"{path}: no such file; run from the repository's folder")
@@ -194,6 +194,11 @@ def load_params(path: Path = Path("params.yaml"), profile: str | None = None, me
         raise unknown_name("profile", name, file.profiles)
     params = validated(Params, {**file.profiles[name], "profile": name}, f"{path}: profiles.{name}")
     params = params.model_copy(update={"method": method or params.method})
+    if masked(params.tracking.uri) != params.tracking.uri:  # runs and reports keep these parameters
+        raise InputError(
+            f"{path}: profiles.{name}: tracking.uri holds a password; write it without, and set the address with "
+            "the password as MLFLOW_TRACKING_URI in the environment"
+        )
     if params.method not in params.methods:
         raise unknown_name("method", params.method, params.methods)
     return params

@@ -88,7 +88,7 @@ def run_cell(bench: Workbench, plan: CellPlan, adapters: dict[str, str], parent:
             shutil.copyfile(bench.tracking.fetch(made), path)
         else:
             weights = load_adapters(bench, plan, adapters)
-            with bench.sampling, memory_explained(f"generating {name}", SAMPLING_REMEDY):
+            with bench.sampling:
                 started = time.monotonic()
                 frames = sample_video(bench, plan, *weights)
             record.metrics["seconds.generate"] = time.monotonic() - started
@@ -113,6 +113,7 @@ def sample_video(bench: Workbench, plan: VideoPlan, identity: Tensors, motion: T
     sampling = bench.params.sampling
     inverted = _inverted_clip(bench, plan) if sampling.inversion_strength else None
     with (
+        memory_explained(f"generating {plan.subject} x {plan.motion}", SAMPLING_REMEDY),
         bench.method.composed(bench.base, identity, motion, read_image(reference, bench.base.frame_size)) as encode,
         torch.no_grad(),
         bar(f"{plan.subject} x {plan.motion}", sampling.steps) as line,

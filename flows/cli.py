@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from dreamvideo.errors import InputError
+from dreamvideo.errors import InputError, masked
 
 if TYPE_CHECKING:
     from dreamvideo.dataset.catalog import Catalog
@@ -161,4 +161,4 @@ def main() -> None:
 def _escaped(text: str) -> str:
     from rich.markup import escape
 
-    return escape(text)
+    return escape(masked(text))

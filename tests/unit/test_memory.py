@@ -1,3 +1,5 @@
+import weakref
+
 import pytest
 import torch
 
@@ -35,3 +37,16 @@ def test_no_memory_is_one_sentence_with_the_remedy():
         raise torch.OutOfMemoryError("CUDA out of memory")
     with pytest.raises(KeyError), memory_explained("anything", "nothing"):
         raise KeyError("other errors pass")
+
+
+def test_who_keeps_the_error_does_not_keep_the_memory():
+    held = []
+
+    def fails():
+        activations = torch.zeros(4)
+        held.append(weakref.ref(activations))
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with pytest.raises(RuntimeError) as kept, memory_explained("generating", "lower it"):
+        fails()
+    assert kept.value.__traceback__ is not None and held[0]() is None

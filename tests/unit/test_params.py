@@ -151,6 +151,12 @@ def test_an_unknown_profile_suggests_the_nearest(load, content):
     assert refused(load) == "unknown profile 'pockett'; did you mean 'pocket'?"
 
 
+def test_a_password_is_refused_and_not_repeated(load, pocket):
+    pocket["tracking"]["uri"] = "http://ann:secret@tracking.example.org"
+    assert "set the address with the password as MLFLOW_TRACKING_URI" in (sentence := refused(load))
+    assert "secret" not in sentence
+
+
 def test_an_absent_file_is_named_with_the_remedy(tmp_path):
     with pytest.raises(InputError, match=r"params\.yaml: no such file; run from the repository's folder"):
         load_params(tmp_path / "params.yaml")
