@@ -4,12 +4,19 @@ import base64
 import json
 import os
 import shutil
+import signal
+import socket
+import subprocess
+import sys
 import threading
+import time
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
 import mlflow
 import pytest
+import requests
 from typer.testing import CliRunner
 
 from dreamvideo.errors import InputError
@@ -251,18 +258,40 @@ def test_the_composition_refuses_a_bad_row_in_one_sentence(composition, change, 
         composition.predict([row, row | change])
 
 
-def test_the_scoring_server_answers_and_says_what_is_wrong(composition):
-    from fastapi.testclient import TestClient
-    from mlflow.pyfunc import scoring_server
+@pytest.fixture
+def served(composition):
+    """The address of `mlflow models serve`."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    options = ["-m", f"models:/{COMPOSITION}@champion", "--env-manager", "local", "--port", str(port)]
+    command = [sys.executable, "-m", "mlflow", "models", "serve", *options]
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"  # MLflow starts its server by name
+    with Path("serve.log").open("w") as log:
+        server = subprocess.Popen(
+            command, env=os.environ | {"PATH": path}, stdout=log, stderr=log, start_new_session=True
+        )
+    try:
+        for _ in range(120):
+            with suppress(requests.ConnectionError):
+                if requests.get(f"http://127.0.0.1:{port}/ping", timeout=10).ok:
+                    break
+            assert server.poll() is None, Path("serve.log").read_text()
+            time.sleep(1)
+        yield f"http://127.0.0.1:{port}/invocations"
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)
+        server.wait(30)
 
-    row = request_of(cell_of(1, "square"))
-    with TestClient(scoring_server.init(composition)) as client:
-        answer = client.post("/invocations", json={"dataframe_records": [row]})
-        (made,) = answer.json()["predictions"]
-        cell = cell_of(1, "square")
-        assert base64.b64decode(made["video"]) == tracking().fetch(cell.info.run_id).read_bytes()
-        refused = client.post("/invocations", json={"dataframe_records": [row | {"subject": "dgo"}]})
-        assert refused.status_code == 400 and "did you mean 'dog'?" in refused.json()["message"]
+
+def test_the_scoring_server_answers_and_says_what_is_wrong(served):
+    cell = cell_of(1, "square")
+    row = request_of(cell)
+    answer = requests.post(served, json={"dataframe_records": [row]}, timeout=60)
+    (made,) = answer.json()["predictions"]
+    assert base64.b64decode(made["video"]) == tracking().fetch(cell.info.run_id).read_bytes()
+    refused = requests.post(served, json={"dataframe_records": [row | {"subject": "dgo"}]}, timeout=60)
+    assert refused.status_code == 400 and "did you mean 'dog'?" in refused.json()["message"]
 
 
 def test_a_model_folder_that_is_not_what_was_registered_is_refused(composition):
