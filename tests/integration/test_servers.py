@@ -70,6 +70,12 @@ class Project:
         path = f"deployments/{deployment['id']}/create_flow_run"
         return self.ask(path, parameters=parameters, tags=list(tags), state={"type": "SCHEDULED"})["id"]
 
+    def done(self, name, /, **parameters):
+        """Run a deployment to its end, which is good."""
+        run = self.run(name, **parameters)
+        ended = wait_for(lambda: (state := self.state(run))["end_time"] and state)
+        assert ended["state_type"] == "COMPLETED", ended
+
     def state(self, run_id):
         return self.ask("flow_runs/filter", flow_runs={"id": {"any_": [run_id]}})[0]
 
@@ -198,22 +204,41 @@ def test_up_again_starts_what_was_killed_and_leaves_the_rest(project):
     assert left == {"prefect", "mlflow"}
 
 
-@pytest.mark.parametrize("server", ["prefect", "mlflow"])
-def test_a_server_that_is_killed_is_started_again_in_the_middle_of_a_run_which_is_whole(project, server):
-    tracking = project.tracking()
-    kept = project.folder / f"{server}.txt"
-    kept.write_text("here")
-    with tracking.run("test", "one", server, {}) as record:
-        os.kill(project.pids()[server], signal.SIGKILL)
-        again = threading.Timer(5, project.server, ["up"])
-        again.start()
-        record.metrics["score"] = 0.5
-        tracking.keep(record, kept)
-    again.join()
+@pytest.mark.parametrize(
+    ("server", "deployment", "name"), [("prefect", "train-motion", "wave_up"), ("mlflow", "train-subject", "van")]
+)
+def test_a_server_that_is_killed_in_the_middle_of_a_run_is_started_again_and_the_run_is_whole(
+    project, server, deployment, name
+):
+    run = project.run(deployment, name=name)
+    wait_for(lambda: project.state(run)["state_type"] == "RUNNING")
+    os.kill(project.pids()[server], signal.SIGKILL)
+    project.server("up")
     assert project.server("status").count("healthy") == 3
-    assert tracking.finished("test")[server] == record.run_id
-    assert tracking.get(record.run_id).data.metrics["score"] == 0.5
-    assert tracking.fetch(record.run_id).read_text() == "here"
+    ended = wait_for(lambda: (state := project.state(run))["end_time"] and state)
+    assert ended["state_type"] == "COMPLETED", ended
+    tracking = project.tracking()
+    (adapter,) = [one for one in tracking.runs("adapter") if one.data.tags["dreamvideo.name"] == name]
+    assert tracking.fetch(adapter.info.run_id).exists()
+
+
+def test_a_run_whose_worker_is_killed_is_done_by_the_next(project):
+    run = project.run("benchmark", subjects="dog", motions="square", prompts=1)
+    wait_for(lambda: project.state(run)["state_type"] == "RUNNING")
+    worker = psutil.Process(project.pids()["worker-cpu"])
+    for process in (*worker.children(recursive=True), worker):
+        process.kill()
+    project.server("up")
+    project.done("benchmark", subjects="dog", motions="square", prompts=1)
+    (cell,) = project.tracking().runs("cell")
+    assert (cell.data.params["subject"], cell.data.params["motion"]) == ("dog", "square")
+
+
+def test_scores_that_fell_are_told(project, told):
+    tell = "from flows.alerts import tell_regression; tell_regression('a1', 'dino_i fell by 0.2')"
+    environment = project.environment | {"PREFECT_API_URL": f"{project.prefect}/api"}
+    subprocess.run([sys.executable, "-c", tell], cwd=project.folder, env=environment, check=True)
+    wait_for(lambda: "dino_i fell by 0.2" in told[1])
 
 
 def test_a_port_that_is_taken_starts_nothing(project, tmp_path):
@@ -235,8 +260,14 @@ def test_down_ends_every_process_and_keeps_the_data(project):
     store = TrackingParams(
         uri=f"sqlite:///{project.folder}/mlflow.db", artifacts=Path("unused"), experiment="dreamvideo"
     )
-    (adapter,) = Tracking(store).runs("adapter")
-    assert Tracking(store).fetch(adapter.info.run_id).exists()
+    tracking = Tracking(store)
+    assert sorted(run.data.tags["dreamvideo.name"] for run in tracking.runs("adapter")) == [
+        "dog",
+        "square",
+        "van",
+        "wave_up",
+    ]
+    assert tracking.fetch(tracking.runs("cell")[0].info.run_id).exists()
 
 
 @pytest.fixture(scope="module")
@@ -275,13 +306,10 @@ def test_the_same_on_postgresql_by_one_setting(postgresql, tmp_path, dataset):
         said = project.server("up")
         assert project.server("status").count("healthy") == 3
         assert len(project.ask("deployments/filter")) == 5
+        project.done("train-motion", name="square")
         tracking = project.tracking()
-        (tmp_path / "kept.txt").write_text("here")
-        with tracking.run("test", "one", "key", {}) as record:
-            record.metrics["score"] = 0.5
-            tracking.keep(record, tmp_path / "kept.txt")
-        assert tracking.finished("test") == {"key": record.run_id}
-        assert tracking.fetch(record.run_id).read_text() == "here"
+        (adapter,) = tracking.runs("adapter")
+        assert adapter.data.tags["dreamvideo.name"] == "square" and tracking.fetch(adapter.info.run_id).exists()
         with create_engine(postgresql).connect() as connection:
             count = text("SELECT table_schema, count(*) FROM information_schema.tables GROUP BY 1")
             tables = dict(tuple(row) for row in connection.execute(count))
