@@ -26,9 +26,8 @@ from dreamvideo.params import Params, load_params
 from evaluation.metrics import metric_names
 from evaluation.suite import Suite
 from flows import cells, customize
+from flows import forecast as plans
 from flows.benchmark import run_benchmark
-from flows.forecast import forecast
-from flows.plan import plan_benchmark
 from flows.provenance import machine
 from flows.report import write_report
 from flows.request import Request
@@ -70,12 +69,14 @@ def measured(what: str) -> dict:
 
 
 def plan_a_million() -> dict:
-    """Plan every combination of a thousand subjects and a thousand motions."""
+    """What `benchmark plan` takes for every combination of a thousand subjects and a thousand motions."""
     params = load_params()
     catalog = many(load_catalog(params.data.root))
-    started = time.monotonic()
-    plan = plan_benchmark(params, catalog, list(catalog.subjects), list(catalog.motions), 1, 0)
-    return {"cells": len(plan.cells), "seconds": time.monotonic() - started}
+    plans.load_catalog = lambda _: catalog
+    with tempfile.TemporaryDirectory() as folder:
+        params = params.model_copy(update={"tracking": store(Path(folder))})
+        seconds = timed(lambda: plans.forecast(params, Request(prompts=1)))
+    return {"cells": PLANNED**2, "seconds": seconds}
 
 
 def many(catalog: Catalog) -> Catalog:
@@ -103,20 +104,23 @@ def benchmark(size: int) -> dict:
         (folder / "data").symlink_to(params.data.root.resolve())
         (folder / "models").symlink_to(Path("models").resolve())
         os.chdir(folder)
-        started = time.monotonic()
+        begun = time.time()
         outcome = run_benchmark(params, request)
-        total = time.monotonic() - started
+        total = time.time() - begun
         assert (outcome.finished, outcome.failed) == (size, 0)
         runs = [run.info for run in Tracking(params.tracking).runs("cell")]
-        in_cells = (max(run.end_time for run in runs) - min(run.start_time for run in runs)) / 1000
+        first, last = min(run.start_time for run in runs) / 1000, max(run.end_time for run in runs) / 1000
         figures = {
             "cells": size,
             "seconds": total,
-            "seconds_per_cell": in_cells / size,
-            "seconds_planned_again": timed(lambda: forecast(params, request)),
+            "seconds_before_cells": first - begun,
+            "seconds_per_cell": (last - first) / size,
+            "seconds_after_cells": begun + total - last,
+            "seconds_planned_again": timed(lambda: plans.forecast(params, request)),
             "seconds_of_report": timed(lambda: write_report(params, outcome.run_id)),
             "report_megabytes": outcome.report.stat().st_size / 1e6,
             "mlflow_megabytes": (folder / "mlflow.db").stat().st_size / 1e6,
+            "artifact_megabytes": sum(path.stat().st_size for path in folder.glob("mlruns/**/*.*")) / 1e6,
             "again_seconds": timed(lambda: run_benchmark(params, request)),
         }
         os.chdir("/")
