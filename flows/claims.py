@@ -48,7 +48,9 @@ def claimed(
     _look(tracking, kind, key)
     created = None
     try:
-        with tracking.run(kind, name, key, tags | {WORKER: _me(), ALIVE: f"{time.time():.0f}"}, parent) as record:
+        with tracking.run(
+            kind, name, key, tags | {WORKER: this_process(), ALIVE: f"{time.time():.0f}"}, parent
+        ) as record:
             created = record.run_id
             _look(tracking, kind, key, created)
             with _heartbeat(tracking, created):
@@ -102,13 +104,13 @@ def _look(tracking: Tracking, kind: str, key: str, mine: str | None = None) -> N
     for run in under_way:
         if run.info.run_id == mine:
             continue
-        if _is_alive(run):
+        if is_alive(run):
             raise Taken(None)
         tracking.client.set_tag(run.info.run_id, "dreamvideo.reason", "its worker is gone")
         tracking.client.set_terminated(run.info.run_id, "KILLED")
 
 
-def _me() -> str:
+def this_process() -> str:
     """This process: machine, process id and when it began, so that a reused process id is told apart."""
     return f"{_machine()}/{os.getpid()}/{psutil.Process().create_time():.2f}"
 
@@ -117,7 +119,7 @@ def _machine() -> str:
     return f"{platform.node()}-{uuid.getnode():x}"
 
 
-def _is_alive(run: Run) -> bool:
+def is_alive(run: Run) -> bool:
     """Whether the worker of a run still works: seen at once on this machine, by its heartbeat on another."""
     machine, _, process = run.data.tags.get(WORKER, "").partition("/")
     if machine == _machine():

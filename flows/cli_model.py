@@ -39,11 +39,12 @@ def list_models(profile: Profile = None) -> None:
 def history(name: Name, profile: Profile = None) -> None:
     """Show every move of a model's champion: when, who, why, from, to, and the run that keeps the evidence."""
     params = profile_params(profile)
-    from flows.decisions import decisions
+    from flows.decisions import decisions, settle
     from flows.model_registry import CHAMPION, aliases
     from flows.tracking import Tracking
 
     tracking = Tracking(params.tracking)
+    settle(tracking, name)
     seated = aliases(tracking, name).get(CHAMPION)
     found = decisions(tracking, name)
     table = Table("when (UTC)", "who", "decision", "from", "to", "cells", "MLflow run", title=name)

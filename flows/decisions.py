@@ -1,13 +1,15 @@
 """Who made which version the champion, when and why: one MLflow run each, written once and never changed.
 
-MLflow's own registry keeps no history. The run begins before the alias moves, so that no move is without a trace; and
-it claims to be the model's first decision, second and so on, so that of two at once one is refused.
+MLflow's own registry keeps no history. The run is finished before the alias moves, so that no move is without a trace;
+a move that a kill left half done is completed by whoever looks next. And a run claims to be the model's first decision,
+second and so on, so that of two at once one is refused.
 """
 
 import getpass
 import json
 import os
 import tempfile
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +19,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_USER
 
 from dreamvideo.errors import InputError
 from dreamvideo.files import content_key
-from flows.claims import Taken, claimed
+from flows.claims import WORKER, Taken, claimed, is_alive, this_process
 from flows.model_registry import BORN, CHALLENGER, CHAMPION, aliases, registered_model
 from flows.tracking import Tracking
 
@@ -25,6 +27,9 @@ KIND = "promotion"
 MODEL, ACTION, FROM, TO = (f"dreamvideo.{word}" for word in ("model", "action", "from", "to"))
 FIRST, PROMOTION, AUTOMATIC, ROLLBACK = "first version", "promotion", "automatic promotion", "rollback"
 EVIDENCE = "evidence.json"
+# Whether the alias has moved, too. Older decisions lack the tag: theirs were finished after it had.
+MOVE, DECIDED, MOVED = "dreamvideo.move", "decided", "moved"
+_moving = threading.Lock()  # within this process nobody takes a move that is under way for one that was left
 
 
 @dataclass(frozen=True)
@@ -62,20 +67,43 @@ def decide(
     place = content_key([model, born, len(decisions(tracking, model))])
     tags = {MODEL: model, BORN: born, ACTION: action, FROM: str(previous or ""), TO: str(version), MLFLOW_USER: who()}
     name = f"{action} of {model}: {f'{previous} -> ' if previous else ''}{version}"
-    try:
-        with claimed(tracking, KIND, name, place, tags) as record, tempfile.TemporaryDirectory() as folder:
-            before = aliases(tracking, model)
-            if before.get(CHAMPION) != previous:
-                raise Taken(None)
-            path = Path(folder) / EVIDENCE
-            path.write_text(json.dumps(evidence, indent=1))
-            tracking.keep(record, path)
-            record.metrics |= metrics or {}
-            tracking.client.set_registered_model_alias(model, CHAMPION, str(version))
-            if before.get(CHALLENGER) == version:
-                tracking.client.delete_registered_model_alias(model, CHALLENGER)
-    except Taken as taken:
-        raise _meanwhile(model) from taken
+    with _moving:
+        try:
+            with claimed(tracking, KIND, name, place, tags) as record, tempfile.TemporaryDirectory() as folder:
+                if _unmoved(tracking, model) or aliases(tracking, model).get(CHAMPION) != previous:
+                    raise Taken(None)
+                path = Path(folder) / EVIDENCE
+                path.write_text(json.dumps(evidence, indent=1))
+                tracking.keep(record, path)
+                record.metrics |= metrics or {}
+                record.tags[MOVE] = DECIDED
+        except Taken as taken:
+            raise _meanwhile(model) from taken
+        _move(tracking, tracking.get(record.run_id))
+
+
+def settle(tracking: Tracking, model: str) -> None:
+    """Complete the move of a champion that a process decided and did not live to make; one under way is left to its process."""
+    with _moving:
+        for run in _unmoved(tracking, model):
+            if run.data.tags[WORKER] == this_process() or not is_alive(run):
+                _move(tracking, run)
+
+
+def _unmoved(tracking: Tracking, model: str) -> list[Run]:
+    """Decisions that are recorded, and whose alias may not have moved yet: one at most."""
+    return tracking.runs(KIND, {MODEL: model, BORN: _born(tracking, model), MOVE: DECIDED})
+
+
+def _move(tracking: Tracking, run: Run) -> None:
+    """Do what a decision says, or what is left to do of it."""
+    decision, model = _decision(run), run.data.tags[MODEL]
+    seated = aliases(tracking, model)
+    if seated.get(CHAMPION) == decision.previous:  # otherwise it was moved: by this decision, or by other means since
+        tracking.client.set_registered_model_alias(model, CHAMPION, str(decision.version))
+    if seated.get(CHALLENGER) == decision.version:
+        tracking.client.delete_registered_model_alias(model, CHALLENGER)
+    tracking.client.set_tag(run.info.run_id, MOVE, MOVED)
 
 
 def _meanwhile(model: str) -> InputError:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from dreamvideo.errors import InputError
 from dreamvideo.params import Params
-from flows.decisions import AUTOMATIC, PROMOTION, ROLLBACK, decide, decisions, undone_by_rollback
+from flows.decisions import AUTOMATIC, PROMOTION, ROLLBACK, decide, decisions, settle, undone_by_rollback
 from flows.evidence import Evidence, policy_of, weigh
 from flows.model_registry import CHALLENGER, CHAMPION, aliases, champion, version
 from flows.tracking import Tracking
@@ -30,6 +30,7 @@ def promote(params: Params, name: str, number: int | None = None) -> Evidence | 
     """
     policy_of(params)
     tracking = Tracking(params.tracking)
+    settle(tracking, name)
     seated = aliases(tracking, name)
     if number is None and CHALLENGER not in seated:
         raise InputError(
@@ -54,6 +55,7 @@ def rollback(params: Params, name: str) -> tuple[int, int]:
         InputError: there is nothing to undo, the champion was moved by other means, or the older version is gone.
     """
     tracking = Tracking(params.tracking)
+    settle(tracking, name)
     holder = int(champion(tracking, name).version)
     older = undone_by_rollback(decisions(tracking, name), name, holder)
     version(tracking, name, older)

@@ -13,7 +13,7 @@ from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
 from dreamvideo.dataset.licences import non_commercial
 from dreamvideo.errors import InputError
 from evaluation.metrics import METRICS, metric_names
-from flows.decisions import FIRST, decide, decisions
+from flows.decisions import FIRST, decide, decisions, settle
 from flows.model_card import adapter_card, with_scores
 from flows.model_registry import BORN, CHALLENGER, CHAMPION, aliases, model_name, versions
 from flows.plan import AdapterPlan
@@ -107,6 +107,7 @@ def _seat(tracking: Tracking, name: str, version: int) -> None:
 
     What was champion once is not new: after a rollback it stays without an alias until someone promotes it again.
     """
+    settle(tracking, name)
     seated = aliases(tracking, name)
     if version in seated.values():
         return
