@@ -1,4 +1,4 @@
-"""What speaks for a challenger: the scores of the cells that it and the champion both have."""
+"""What speaks for a challenger: the scores of cells that differ from the champion's in nothing but the version."""
 
 import math
 from dataclasses import asdict, dataclass
@@ -33,7 +33,6 @@ class Evidence:
     confidence: float
     comparisons: tuple[Comparison, ...]
     pairs: tuple[tuple[str, str], ...]  # run ids of the challenger's cell and of the champion's
-    alike: int  # how many pairs differ in nothing but this version
 
     @property
     def passes(self) -> bool:
@@ -79,14 +78,16 @@ def weigh(tracking: Tracking, params: Params, name: str, challenger: ModelVersio
         holder: the version that is.
 
     Raises:
-        InputError: they have no cell in common.
+        InputError: no two of their cells differ in this version alone.
     """
     policy = policy_of(params)
     paired = _paired(*(_cells(tracking, one, list(policy.margins)) for one in (challenger, holder)))
     if paired.empty:
         raise InputError(
             f"{name}: versions {challenger.version} and {holder.version} share no combination of subject, motion, prompt "
-            "and seed that was finished and scored alike; run one benchmark with the settings of each"
+            "and seed that was finished, scored alike and made with the same in all but this version; run one benchmark "
+            "with the settings of each that differ in nothing else, or where that cannot be (another base model, method "
+            "or images) delete the alias champion in MLflow and promote again"
         )
     tables = [
         paired[[*CELL, *(f"{metric}.{side}" for metric in policy.margins)]].rename(
@@ -102,7 +103,6 @@ def weigh(tracking: Tracking, params: Params, name: str, challenger: ModelVersio
         confidence=policy.confidence,
         comparisons=tuple(found),
         pairs=tuple(zip(paired["run_id.challenger"], paired["run_id.champion"], strict=True)),
-        alike=int(paired["alike"].sum()),
     )
 
 
@@ -116,7 +116,7 @@ def show(evidence: Evidence, console: Console) -> None:
         table.add_row(METRICS[one.metric].label, *numbers, f"-{one.margin:g}", str(one.pairs), verdict)
     console.print(table)
     console.print(
-        f"{len(evidence.pairs)} combinations that both finished, {evidence.alike} of which differ in this version alone; "
+        f"{len(evidence.pairs)} combinations that both finished, and that differ in this version alone; "
         f"all gains are at least what is said with a confidence of {evidence.confidence:.0%} together (Bonferroni)"
     )
 
@@ -144,8 +144,9 @@ def _row(run: Run, others: list[str], metrics: list[str]) -> dict:
 
 
 def _paired(challenger: pd.DataFrame, champion: pd.DataFrame) -> pd.DataFrame:
-    """One row for every cell of both that was scored alike; of several, one whose other adapter and settings are the same."""
-    both = challenger.merge(champion, on=[*CELL, SCORING], suffixes=(".challenger", ".champion"))
-    both["alike"] = both["others.challenger"] == both["others.champion"]
-    # The sort is stable, so that the newest comes first among equals.
-    return both.sort_values("alike", ascending=False, kind="stable").drop_duplicates(CELL)
+    """One row for every cell of both that was scored alike, and whose other adapter and settings are the same.
+
+    Where those differ, a gain may be theirs and not the version's.
+    """
+    both = challenger.merge(champion, on=[*CELL, SCORING, "others"], suffixes=(".challenger", ".champion"))
+    return both.drop_duplicates(CELL)  # the newest comes first

@@ -129,7 +129,7 @@ def cells(*rows) -> pd.DataFrame:
 
 def pairs(challenger, champion) -> list[tuple]:
     found = _paired(challenger, champion)
-    return sorted(zip(found["run_id.challenger"], found["run_id.champion"], found["alike"], strict=True))
+    return sorted(zip(found["run_id.challenger"], found["run_id.champion"], strict=True))
 
 
 def test_cells_pair_by_what_they_show_and_how_they_were_scored():
@@ -137,13 +137,15 @@ def test_cells_pair_by_what_they_show_and_how_they_were_scored():
     challenger = cells(
         ("up", "0", "s", "x", "new up"), ("down", "1", "s", "x", "other seed"), ("left", "0", "s", "x", "l")
     )
-    assert pairs(challenger, champion) == [("new up", "old up", True)]
+    assert pairs(challenger, champion) == [("new up", "old up")]
     assert pairs(cells(("up", "0", "other encoders", "x", "new up")), champion) == []
 
 
-def test_of_several_partners_one_that_differs_in_nothing_else_comes_first_then_the_newest():
+def test_cells_whose_other_adapter_or_settings_differ_are_no_pair_and_of_several_the_newest_is():
     champion = cells(
-        ("up", "0", "s", "x", "newest, other motion adapter"), ("up", "0", "s", "y", "same motion adapter")
+        ("up", "0", "s", ("old motion", "ddim"), "newest, another motion adapter"),
+        ("up", "0", "s", ("motion", "ddim"), "newer"),
+        ("up", "0", "s", ("motion", "ddim"), "older"),
     )
-    assert pairs(cells(("up", "0", "s", "y", "new")), champion) == [("new", "same motion adapter", True)]
-    assert pairs(cells(("up", "0", "s", "z", "new")), champion) == [("new", "newest, other motion adapter", False)]
+    assert pairs(cells(("up", "0", "s", ("motion", "ddim"), "new")), champion) == [("new", "newer")]
+    assert pairs(cells(("up", "0", "s", ("motion", "better sampling"), "new")), champion) == []
