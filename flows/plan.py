@@ -48,6 +48,7 @@ class CellPlan(VideoPlan):
     """One video to be generated and scored."""
 
     key: str  # decides the video and its scores
+    scoring: str  # decides its scores, besides the video: cells that are compared must share it
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,8 @@ class Keys:
         adapters = self.identity(subject).key, self.motion(motion).key
         generation_key = self._generation(*adapters, prompt, seed)
         key = content_key([generation_key, *self._scored_by(subject, motion)])
-        return CellPlan(subject.name, motion.name, prompt, seed, *adapters, generation_key, key)
+        scoring = self.scoring(subject, motion)
+        return CellPlan(subject.name, motion.name, prompt, seed, *adapters, generation_key, key, scoring)
 
     def video(self, subject: str, motion: str, prompt: str, seed: int, subject_key: str, motion_key: str) -> VideoPlan:
         """The plan for one video from two adapters, given their keys; arguments as of :meth:`cell`."""
@@ -139,7 +141,9 @@ class Keys:
 
     def scoring(self, subject: Subject, motion: Motion) -> str:
         """The key of all that decides the scores of a combination's video, besides the video."""
-        return content_key(self._scored_by(subject, motion))
+        # The reference images are in a cell's key by its identity adapter, but here it is adapters that are compared.
+        images = list(subject.sha256.values())[: len(subject.images)]
+        return content_key([*self._scored_by(subject, motion), images])
 
     def _scored_by(self, subject: Subject, motion: Motion) -> list[str]:
         of_subject = self._key_of("truth", subject.name, lambda: [subject.truth, subject.class_word])

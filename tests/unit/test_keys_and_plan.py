@@ -176,6 +176,25 @@ def test_changing_a_subject_changes_its_row_and_nothing_else(tmp_path, params, b
     assert_changes(before, after, identity={"dog"}, generation=row, scores=row)
 
 
+@pytest.mark.parametrize(("change", "other"), [("image", True), ("mask", False)])
+def test_scores_against_other_reference_images_are_told_apart(tmp_path, params, before, change, other):
+    content = entries()
+    dog = content["subjects"]["dog"]
+    if change == "image":
+        dog["sha256"]["dog/1.png"] = digest("another image")
+    else:
+        dog["masks"] = ["dog/m0.png", "dog/m1.png"]
+        dog["sha256"] |= {name: digest(name) for name in dog["masks"]}
+    after = plan(params, write_catalog(tmp_path / "changed", content))
+    row = {key for key in cells(before) if key[0] == "dog"}
+    assert differing(cells(before, "scoring"), cells(after, "scoring")) == (row if other else set())
+
+
+def test_scores_of_videos_that_were_made_otherwise_compare(params, catalog, before):
+    after = plan(changed(with_option(params, "identity_adapter", "steps", to=9), "sampling", steps=7), catalog)
+    assert cells(after, "scoring") == cells(before, "scoring")
+
+
 @pytest.mark.parametrize("change", ["clip", "caption"])
 def test_changing_a_motion_changes_its_column_and_nothing_else(tmp_path, params, before, change):
     content = entries()
