@@ -1,5 +1,8 @@
-"""Did scores fall? A benchmark held against the one before it."""
+"""Did scores fall? A benchmark held against the newest before it that compares."""
 
+from contextlib import suppress
+
+import pandas as pd
 from mlflow.entities import Run
 
 from dreamvideo.errors import InputError
@@ -9,11 +12,14 @@ from flows.compare import compare_runs
 from flows.report import benchmark_run
 from flows.tracking import Tracking
 
-LIKE = ("dreamvideo.profile", "dreamvideo.method")  # tags that both must share
+LIKE = ("dreamvideo.profile", "dreamvideo.method", "dreamvideo.data_hash")  # tags that both must share
 
 
 def regression(params: Params, run_id: str) -> str | None:
-    """What a benchmark scores lower than the one before it of the same profile and method, in words.
+    """What a benchmark scores lower than the newest one before it that compares, in words.
+
+    That is one of the same profile and method, on the same data and encoders, with combinations in common: one that
+    someone ran by hand with another seed does not come between two that do.
 
     Of the metrics that the policy of promotion names, one counts as fallen if it lost more than the policy accepts, and
     the whole interval of the loss lies below zero. Only combinations that both benchmarks have are compared.
@@ -29,13 +35,11 @@ def regression(params: Params, run_id: str) -> str | None:
         InputError: there is no such benchmark.
     """
     tracking = Tracking(params.tracking)
-    before = _before(tracking, benchmark_run(tracking, run_id))
-    if before is None or params.promotion is None:
+    found = _last_comparison(params, tracking, benchmark_run(tracking, run_id))
+    if found is None or params.promotion is None:
         return None
-    try:
-        table = compare_runs(params, run_id, before).set_index("metric").loc[list(params.promotion.margins)]
-    except InputError:  # other data, other encoders, no combination in common
-        return None
+    before, table = found
+    table = table.set_index("metric").loc[list(params.promotion.margins)]
     fell = [
         f"{METRICS[row.Index].label} {row.first:.4f}, was {row.second:.4f} ({row.low:+.4f} to {row.high:+.4f})"
         for row in table.itertuples()
@@ -44,10 +48,11 @@ def regression(params: Params, run_id: str) -> str | None:
     return f"scores fell from benchmark {before} to {run_id}: {'; '.join(fell)}" if fell else None
 
 
-def _before(tracking: Tracking, run: Run) -> str | None:
-    """The id of the newest finished benchmark that began before this one, of the same profile and method."""
+def _last_comparison(params: Params, tracking: Tracking, run: Run) -> tuple[str, pd.DataFrame] | None:
+    """The id of the newest finished benchmark before this one that compares with it, and the comparison."""
     for other in tracking.runs("benchmark"):
         alike = all(other.data.tags.get(tag) == run.data.tags.get(tag) for tag in LIKE)
         if alike and other.info.start_time < run.info.start_time:
-            return other.info.run_id
+            with suppress(InputError):  # other encoders, no combination in common
+                return other.info.run_id, compare_runs(params, run.info.run_id, other.info.run_id)
     return None

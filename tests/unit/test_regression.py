@@ -34,7 +34,7 @@ def benchmark(params, tmp_path):
     tracking, noise = Tracking(params.tracking), np.random.default_rng(0)
     spread = noise.normal(0, 0.01, (4, 4))
 
-    def record(facts=FACTS_OF_ALL, tags=TAGS, **shifts):
+    def record(facts=FACTS_OF_ALL, tags=TAGS, seed=0, **shifts):
         rows = []
         for subject in range(4):
             for motion in range(4):
@@ -42,7 +42,7 @@ def benchmark(params, tmp_path):
                 with tracking.run("cell", key, key, {}) as cell:
                     cell.metrics = {name: 0.5 + shifts.get(name, 0) + spread[subject, motion] * (1 + shifts.get(name, 0))
                                     for name in metric_names()}  # fmt: skip
-                combination = {"subject": str(subject), "motion": str(motion), "prompt": "a *", "seed": 0}
+                combination = {"subject": str(subject), "motion": str(motion), "prompt": "a *", "seed": seed}
                 rows.append(combination | {"run_id": cell.run_id})
         with tracking.run("benchmark", "benchmark", "key", tags) as run:
             for name, content in ((CELLS, rows), (FACTS, facts)):
@@ -78,6 +78,13 @@ def test_only_the_same_method_on_the_same_data_is_held_against(params, benchmark
     fallen = benchmark(clip_t=-0.1)
     assert f"from benchmark {first} " in regression(params, fallen)
     assert regression(params, benchmark(tags=TAGS | {"dreamvideo.data_hash": "b.dir"}, clip_t=-0.3)) is None
+
+
+def test_benchmarks_that_do_not_compare_are_passed_over(params, benchmark):
+    before = benchmark()
+    benchmark(seed=7, clip_t=-0.2)
+    benchmark(facts=FACTS_OF_ALL | {"metric_encoders": "another"}, clip_t=0.3)
+    assert f"from benchmark {before} " in regression(params, benchmark(clip_t=-0.1))
 
 
 def test_a_profile_without_a_policy_has_no_regressions(params, benchmark):
