@@ -1,17 +1,21 @@
 """What a benchmark would do, how long it should take and what it stores, from the rates measured on this tracking store."""
 
 from collections.abc import Callable
+from math import isnan, nan
 from statistics import median
 
 from mlflow.entities import Run
 
 from dreamvideo.dataset.catalog import load_catalog
-from dreamvideo.params import Params
+from dreamvideo.params import ExecutionParams, Params
 from flows.benchmark import plan_request
 from flows.request import Request
 from flows.tracking import BYTES, GENERATION_KEY, KEY, Tracking
 
-# Seconds of the default method on two idle cores of an AMD EPYC (Milan); only until this store has measurements.
+# Seconds of the default method on this base model, on two idle cores of an AMD EPYC (Milan); only until this store has
+# measurements. Other base models take hours where this one takes minutes, so nothing is said of them before.
+MEASURED_MODEL = "pocket"
+NOT_MEASURED = "not measured yet on this machine"
 UNMEASURED = {"identity adapters": 49.0, "motion adapters": 66.0, "combinations": 4.0}
 UNMEASURED_BYTES = {
     "identity adapters": 2.1e5,
@@ -46,18 +50,28 @@ def forecast(params: Params, request: Request) -> list[str]:
     scored = [run for run in cell_runs if "seconds.score" in run.data.metrics]
     rates["videos to score again"] = _typical(scored, lambda run: run.data.metrics["seconds.score"])
     runs["videos to score again"] = runs["combinations"]
+    known = params.base_model.name == MEASURED_MODEL
     seconds, stored, lines, measured = 0.0, 0.0, [], True
     for what, all_keys in wanted.items():
         if not all_keys:
             continue
-        missing, rate = len(all_keys - keys), rates[what]
+        missing, rate, size = len(all_keys - keys), rates[what], _typical(runs[what], _bytes)
         measured &= rate is not None or not missing
-        rate = UNMEASURED[what] if rate is None else rate
-        seconds += missing * rate
-        stored += missing * (_typical(runs[what], _bytes) or UNMEASURED_BYTES[what])
+        if rate is None:
+            rate = UNMEASURED[what] if known else nan
+        if missing:
+            seconds += missing * rate
+            stored += missing * (size or (UNMEASURED_BYTES[what] if known else nan))
         lines.append(_line(what, len(all_keys), missing, rate))
     source = "measured here" if measured else "partly from a reference machine with two idle cores"
-    return [*lines, f"expected time: {_duration(seconds)} ({source})", f"expected storage: {stored / 1e6:.1f} MB"]
+    time = NOT_MEASURED if isnan(seconds) else f"{_duration(seconds / _workers(params.execution))} ({source})"
+    storage = NOT_MEASURED if isnan(stored) else f"{stored / 1e6:.1f} MB"
+    return [*lines, f"expected time: {time}", f"expected storage: {storage}"]
+
+
+def _workers(execution: ExecutionParams) -> int:
+    """How many tasks run at once, as far as the profile says it: how many a cluster runs is known to it alone."""
+    return execution.workers if execution.runner == "ray" and not execution.address else 1
 
 
 def _typical(runs: list[Run], figure: Callable[[Run], float | None]) -> float | None:
@@ -75,7 +89,8 @@ def _bytes(run: Run) -> float | None:
 
 
 def _line(what: str, wanted: int, missing: int, rate: float) -> str:
-    return f"{what}: {wanted}, of which {wanted - missing} cached and {missing} to run at {rate:.1f} s each"
+    each = f", {NOT_MEASURED}" if isnan(rate) else f" at {rate:.1f} s each"
+    return f"{what}: {wanted}, of which {wanted - missing} cached and {missing} to run{each}"
 
 
 def _duration(seconds: float) -> str:

@@ -1,0 +1,45 @@
+"""What is foretold where nothing was measured: a figure for the base model that was measured elsewhere, none for others."""
+
+import shutil
+
+import pytest
+
+from dreamvideo.params import ExecutionParams
+from flows.forecast import forecast
+from flows.request import Request
+from tests.conftest import empty_store
+from tests.unit.test_keys_and_plan import catalog, changed, params  # noqa: F401 (fixtures)
+
+
+@pytest.fixture
+def unmeasured(tmp_path, params, catalog):  # noqa: F811
+    """Parameters with a catalog of three subjects and two motions, and a store without a run."""
+    shutil.copyfile(empty_store(), tmp_path / "mlflow.db")
+    store = {"uri": f"sqlite:///{tmp_path}/mlflow.db", "artifacts": tmp_path / "mlruns"}
+    return changed(changed(params, "tracking", **store), "data", root=catalog.root)
+
+
+def test_the_base_model_that_was_measured_on_a_reference_machine_has_its_rates(unmeasured):
+    lines = forecast(unmeasured, Request())
+    assert lines[0] == "identity adapters: 3, of which 0 cached and 3 to run at 49.0 s each"
+    assert lines[-2] == "expected time: 5.0 minutes (partly from a reference machine with two idle cores)"
+    assert lines[-1] == "expected storage: 4.1 MB"
+
+
+def test_ray_shares_the_work_among_its_workers_where_their_number_is_known(unmeasured):
+    for execution, minutes in (
+        (ExecutionParams(runner="ray", workers=2), "2.5"),
+        (ExecutionParams(runner="local", workers=2), "5.0"),
+        (ExecutionParams(runner="ray", workers=2, address="head:6379"), "5.0"),
+    ):
+        lines = forecast(unmeasured.model_copy(update={"execution": execution}), Request())
+        assert lines[-2].startswith(f"expected time: {minutes} minutes")
+
+
+def test_of_another_base_model_nothing_is_invented(unmeasured):
+    lines = forecast(changed(unmeasured, "base_model", name="modelscope"), Request())
+    assert lines[0] == "identity adapters: 3, of which 0 cached and 3 to run, not measured yet on this machine"
+    assert lines[-2:] == [
+        "expected time: not measured yet on this machine",
+        "expected storage: not measured yet on this machine",
+    ]
