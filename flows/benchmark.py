@@ -100,15 +100,15 @@ def _benchmark(params_json: str, request: Request) -> Outcome:
         load_models(tracking, plan, params)
         adapters = train_missing(tracking, plan, params)
         registered = register_all(workbench(params_json), plan, adapters)
-        cells, reused = run_missing(tracking, plan, adapters, params, record.run_id)
-        _keep_for_report(tracking, record.run_id, params, plan, cells, reused)
+        cells, there = run_missing(tracking, plan, adapters, params, record.run_id)
+        _keep_for_report(tracking, record.run_id, params, plan, cells, there)
         summary, path = report_task(params_json, record.run_id)
         record.metrics |= summary
         record_scores(tracking, record.run_id, benchmark_cells(tracking, record.run_id), registered)
         promotions = propose(params, tracking, [version.name for version in registered], record.run_id)
-        failed = sum(run_id is None for run_id in cells.values())
-        record.metrics |= {"cells": len(cells), "cells.failed": failed, "cells.reused": len(reused)}
-    return Outcome(record.run_id, len(cells) - failed, failed, len(reused), Path(path), promotions)
+    # As the report found them, for a video may be damaged.
+    failed, reused = int(summary["cells.failed"]), int(summary["cells.reused"])
+    return Outcome(record.run_id, len(cells) - failed, failed, reused, Path(path), promotions)
 
 
 @task(name="validate-data")

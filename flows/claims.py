@@ -18,7 +18,7 @@ from mlflow.entities import Run, RunStatus, ViewType
 from mlflow.exceptions import MlflowException
 
 from flows.processes import same_process
-from flows.tracking import KEY, KIND, Record, Tracking
+from flows.tracking import KEY, KIND, REASON, Record, Tracking
 
 WORKER, ALIVE = "dreamvideo.worker", "dreamvideo.alive"
 HEARTBEAT = 30.0  # seconds
@@ -106,7 +106,7 @@ def _look(tracking: Tracking, kind: str, key: str, mine: str | None = None) -> N
             continue
         if is_alive(run):
             raise Taken(None)
-        tracking.client.set_tag(run.info.run_id, "dreamvideo.reason", "its worker is gone")
+        tracking.client.set_tag(run.info.run_id, REASON, "its worker is gone")
         tracking.client.set_terminated(run.info.run_id, "KILLED")
 
 

@@ -15,7 +15,7 @@ from dreamvideo.weights import read_schema
 from evaluation.report.build import CellResult, ReportData, build_report
 from evaluation.suite import class_prompt
 from flows.provenance import machine, software
-from flows.tracking import KEY, KIND, Tracking
+from flows.tracking import KEY, KIND, REASON, Damaged, Tracking
 
 FOLDER = Path("reports")
 # Artifacts of a benchmark's run: what a report is built from.
@@ -49,7 +49,7 @@ def write_report(params: Params, run_id: str) -> tuple[dict[str, float], Path]:
         run_id: of a benchmark run.
 
     Returns:
-        The summary as metrics, and the path of the report.
+        The summary and the numbers of cells as metrics, and the path of the report.
 
     Raises:
         InputError: the run is unknown or an artifact is missing.
@@ -61,7 +61,7 @@ def write_report(params: Params, run_id: str) -> tuple[dict[str, float], Path]:
     summary = build_report(data, path, params.evaluation.bootstrap_resamples)
     summary.to_csv(table, index=False)
     tracking.attach(run_id, path, table)
-    return _as_metrics(summary), path
+    return _as_metrics(summary) | _counts(data.cells), path
 
 
 def report_data(params: Params, tracking: Tracking, run_id: str) -> ReportData:
@@ -128,18 +128,41 @@ def _cell(tracking: Tracking, catalog: Catalog, row: dict, run: Run | None) -> C
     identity = {name: row[name] for name in ("key", "subject", "motion", "seed", "reused")}
     identity["prompt"] = class_prompt(row["prompt"], catalog.subject(row["subject"]).class_word)
     if run is None:
-        reason = _reason_of_failure(tracking, row["key"])
-        return CellResult(**identity, status="failed", reason=reason, metrics={}, video=None, seconds=0.0)
-    video = tracking.fetch(row["run_id"])
+        return _failed(identity, _reason_of_failure(tracking, row["key"]))
+    try:
+        video = _video(tracking, row["run_id"])
+    except InputError as error:
+        return _failed(identity, str(error))
     seconds = run.data.metrics.get("seconds.generate", 0.0) + run.data.metrics.get("seconds.score", 0.0)
     metrics = {name: value for name, value in run.data.metrics.items() if "." not in name}  # no seconds, no bytes
     return CellResult(**identity, status="finished", reason="", metrics=metrics, video=video, seconds=seconds)
 
 
+def _failed(identity: dict, reason: str) -> CellResult:
+    identity = identity | {"reused": False}  # what was there is not what was recorded
+    return CellResult(**identity, status="failed", reason=reason, metrics={}, video=None, seconds=0.0)
+
+
+def _video(tracking: Tracking, run_id: str) -> Path:
+    """The video of a finished cell; if it is damaged its run ends as failed, so that the next benchmark makes the cell again.
+
+    Raises:
+        InputError: there is no video to show.
+    """
+    try:
+        return tracking.fetch(run_id)
+    except Damaged as error:
+        reason = f"run {run_id}: its video is gone, or is not what was stored; the next benchmark makes it again"
+        tracking.client.set_tag(run_id, REASON, reason)
+        tracking.client.set_terminated(run_id, "FAILED")
+        raise InputError(reason) from error
+
+
 def _reason_of_failure(tracking: Tracking, key: str) -> str:
-    """What the newest run under a key failed of."""
-    found = tracking.client.search_runs([tracking.experiment], f"tags.`{KEY}` = '{key}'", max_results=1)
-    return found[0].data.tags.get("dreamvideo.reason", "no reason recorded") if found else "never ran"
+    """What the newest run under a key that did not finish failed of."""
+    condition = f"tags.`{KEY}` = '{key}' and attributes.status != 'FINISHED'"
+    found = tracking.client.search_runs([tracking.experiment], condition, max_results=1)
+    return found[0].data.tags.get(REASON, "no reason recorded") if found else "never ran"
 
 
 def _subject(catalog: Catalog, name: str) -> tuple[str, list[Path]]:
@@ -181,3 +204,9 @@ def _as_metrics(summary) -> dict[str, float]:
         for row in summary.itertuples()
         for end in ("mean", "low", "high")
     }
+
+
+def _counts(cells: list[CellResult]) -> dict[str, float]:
+    """The numbers of cells as MLflow metrics."""
+    failed, reused = sum(cell.status == "failed" for cell in cells), sum(cell.reused for cell in cells)
+    return {"cells": float(len(cells)), "cells.failed": float(failed), "cells.reused": float(reused)}

@@ -21,10 +21,15 @@ from dreamvideo.files import content_key, sha256_file
 from dreamvideo.params import TrackingParams
 
 KIND, KEY, ARTIFACT, SHA256 = "dreamvideo.kind", "dreamvideo.key", "dreamvideo.artifact", "dreamvideo.sha256"
+REASON = "dreamvideo.reason"  # tag of a run that did not finish
 BYTES = "artifact.bytes"  # metric of a run: the size of the artifact that it keeps
 MOST_METRICS = 1000  # of one request; a training's curve has more
 TRACKING_URI = "MLFLOW_TRACKING_URI"  # the environment variable that users set
 GENERATION_KEY = "dreamvideo.generation_key"  # of a cell: what decides its video, but not its scores
+
+
+class Damaged(InputError):
+    """The artifact that made a run reusable is gone, or is not what was stored."""
 
 
 @dataclass
@@ -110,7 +115,7 @@ class Tracking:
         try:
             yield record
         except BaseException as error:
-            record.tags["dreamvideo.reason"] = f"{type(error).__name__}: {error}"[:500]
+            record.tags[REASON] = f"{type(error).__name__}: {error}"[:500]
             self._write(record)
             self.client.set_terminated(record.run_id, "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
             raise
@@ -144,12 +149,18 @@ class Tracking:
         """The artifact that makes a run reusable, checked against its hash.
 
         Raises:
-            InputError: it is missing, or not what was stored.
+            Damaged: it is gone, or not what was stored.
+            InputError: there is no such run, or the store has the artifact and does not give it.
         """
         tags = self.get(run_id).data.tags
-        path = self.download(run_id, tags[ARTIFACT])
+        try:
+            path = self.download(run_id, tags[ARTIFACT])
+        except InputError as error:
+            if tags[ARTIFACT] in {one.path for one in self.client.list_artifacts(run_id)}:
+                raise
+            raise Damaged(str(error)) from error
         if sha256_file(path) != tags[SHA256]:
-            raise InputError(
+            raise Damaged(
                 f"run {run_id}: its artifact {tags[ARTIFACT]} is not what was stored; "
                 "delete the run in MLflow, and the next run makes it again"
             )

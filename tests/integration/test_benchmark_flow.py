@@ -7,6 +7,7 @@ import re
 import shutil
 from pathlib import Path
 
+import mlflow
 import pandas
 import pytest
 import yaml
@@ -27,7 +28,7 @@ from flows.provenance import data_hash
 from flows.publish import publish
 from flows.report import write_report
 from flows.request import Request
-from flows.tracking import KEY, Tracking
+from flows.tracking import KEY, SHA256, Damaged, Tracking
 from tests.integration.conftest import MOTIONS, SUBJECTS, git, write_params
 
 
@@ -160,6 +161,45 @@ def test_a_failed_cell_is_counted_and_shown_and_tried_again(first, monkeypatch):
     monkeypatch.undo()
     outcome = run_benchmark(load_params(), Request(seed=1))
     assert (outcome.finished, outcome.failed, outcome.reused) == (4, 0, 2)
+
+
+def test_a_damaged_video_is_a_failed_cell_that_the_next_run_makes_again(first):
+    found = runs_of("cell")
+    damaged = found[0]
+    path = Path("mlruns") / damaged.info.run_id / "artifacts/video.mp4"
+    path.write_bytes(path.read_bytes()[:-8])
+    request = Request(seed=int(damaged.data.params["seed"]))
+    outcome = run_benchmark(load_params(), request)
+    assert (outcome.finished, outcome.failed, outcome.reused) == (3, 1, 3)
+    recorded = Tracking(load_params().tracking).get(outcome.run_id).data.metrics
+    assert (recorded["cells"], recorded["cells.failed"]) == (4, 1)
+    assert "its video is gone, or is not what was stored" in outcome.report.read_text()
+    again = run_benchmark(load_params(), request)
+    assert (again.finished, again.failed, again.reused) == (4, 0, 3)
+    (remade,) = [run for run in runs_of("cell") if run.data.tags[KEY] == damaged.data.tags[KEY]]
+    assert sha256_file(Tracking(load_params().tracking).fetch(remade.info.run_id)) == damaged.data.tags[SHA256]
+    _, path = write_report(load_params(), outcome.run_id)
+    assert "its video is gone, or is not what was stored" in path.read_text(), "an old report still says why"
+
+
+def test_a_video_that_is_gone_is_made_again_but_not_one_that_the_store_withholds(first, monkeypatch):
+    gone, withheld = runs_of("cell")[:2]
+    (Path("mlruns") / gone.info.run_id / "artifacts/video.mp4").unlink()
+    tracking = Tracking(load_params().tracking)
+    with pytest.raises(Damaged, match=r"its artifact video\.mp4 is missing"):
+        tracking.fetch(gone.info.run_id)
+    monkeypatch.setattr(mlflow.artifacts, "download_artifacts", refuse)
+    with pytest.raises(InputError) as raised:
+        tracking.fetch(withheld.info.run_id)
+    assert not isinstance(raised.value, Damaged)
+    monkeypatch.undo()
+    request = Request(seed=int(gone.data.params["seed"]))
+    assert run_benchmark(load_params(), request).failed == 1
+    assert run_benchmark(load_params(), request).failed == 0
+
+
+def refuse(**_):
+    raise OSError("the store is away")
 
 
 def test_the_plan_says_what_is_cached_and_what_the_rest_costs(first):
