@@ -264,6 +264,27 @@ def test_another_prompt_changes_its_cell_only(params, catalog):
     assert first.generation_key != second.generation_key and first.key != second.key
 
 
+@pytest.mark.parametrize("edited", range(len(TEMPLATES)))
+def test_editing_a_prompt_of_the_catalog_changes_the_cells_that_use_it_and_nothing_else(
+    tmp_path, params, before, edited
+):
+    content = entries()
+    (entry,) = [prompt for prompt in content["prompts"] if prompt["text"] == TEMPLATES[edited]]
+    entry["text"] += " in the rain"
+    after = plan(params, write_catalog(tmp_path / "changed", content))
+    users = [
+        cell.prompt == TEMPLATES[edited].replace("{motion}", f"moving in a {cell.motion}") for cell in before.cells
+    ]
+    assert any(users) and not all(users)
+    assert after.adapters == before.adapters
+    for cell, same_place, uses in zip(before.cells, after.cells, users, strict=True):
+        if uses:
+            assert same_place.prompt == f"{cell.prompt} in the rain"
+            assert (same_place.key != cell.key) and (same_place.generation_key != cell.generation_key)
+        else:
+            assert same_place == cell
+
+
 def test_a_cell_without_the_placeholder_is_refused(params, catalog):
     keys = Keys(params, build_method(params), catalog)
     with pytest.raises(InputError, match="has no placeholder"):
