@@ -14,13 +14,13 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 import psutil
-from mlflow.entities import Run, RunStatus, ViewType
+from mlflow.entities import Run, ViewType
 from mlflow.exceptions import MlflowException
 
 from flows.processes import same_process
 from flows.tracking import KEY, KIND, REASON, Record, Tracking
 
-WORKER, ALIVE = "dreamvideo.worker", "dreamvideo.alive"
+WORKER, ALIVE, CLAIM = "dreamvideo.worker", "dreamvideo.alive", "dreamvideo.claim"
 HEARTBEAT = 30.0  # seconds
 LOST_AFTER = 150.0  # seconds without a heartbeat; clocks of different machines may differ by some
 PAUSE = 2.0  # seconds between looks while others have all that is left
@@ -46,13 +46,12 @@ def claimed(
         Taken: another worker has it, or has finished it.
     """
     _look(tracking, kind, key)
-    created = None
+    created, claim = None, uuid.uuid4().hex
+    signs = {WORKER: this_process(), ALIVE: f"{time.time():.0f}", CLAIM: claim}
     try:
-        with tracking.run(
-            kind, name, key, tags | {WORKER: this_process(), ALIVE: f"{time.time():.0f}"}, parent
-        ) as record:
+        with tracking.run(kind, name, key, tags | signs, parent) as record:
             created = record.run_id
-            _look(tracking, kind, key, created)
+            _look(tracking, kind, key, claim, created)
             with _heartbeat(tracking, created):
                 yield record
     except Taken:
@@ -93,21 +92,24 @@ def shared(items: list[T], attempt: Callable[[list[T]], Iterator[tuple[T, bool]]
         waiting = left
 
 
-def _look(tracking: Tracking, kind: str, key: str, mine: str | None = None) -> None:
-    """Raise Taken if a run of this key other than mine is finished or under way; end the runs of lost workers."""
+def _look(tracking: Tracking, kind: str, key: str, claim: str | None = None, mine: str | None = None) -> None:
+    """Raise Taken if a run of this key other than mine is finished or under way; end those that no worker is at.
+
+    Where the answer to its creation is lost, MLflow's client asks again, and a claim has two runs: the worker knows of
+    the second alone, and would wait for the first, its own, as long as it lives.
+    """
     condition = f"tags.`{KIND}` = '{kind}' and tags.`{KEY}` = '{key}'"
     runs = tracking.client.search_runs([tracking.experiment], condition, ViewType.ACTIVE_ONLY)
-    finished = [run.info.run_id for run in runs if run.info.status == RunStatus.to_string(RunStatus.FINISHED)]
+    under_way = [run for run in runs if run.info.status == "RUNNING" and run.info.run_id != mine]
+    left = [run for run in under_way if not is_alive(run) or (claim and run.data.tags.get(CLAIM) == claim)]
+    for run in left:
+        tracking.client.set_tag(run.info.run_id, REASON, "no worker is at it")
+        tracking.client.set_terminated(run.info.run_id, "KILLED")
+    finished = [run.info.run_id for run in runs if run.info.status == "FINISHED"]
     if finished:
         raise Taken(finished[0])
-    under_way = [run for run in runs if run.info.status == RunStatus.to_string(RunStatus.RUNNING)]
-    for run in under_way:
-        if run.info.run_id == mine:
-            continue
-        if is_alive(run):
-            raise Taken(None)
-        tracking.client.set_tag(run.info.run_id, REASON, "its worker is gone")
-        tracking.client.set_terminated(run.info.run_id, "KILLED")
+    if len(under_way) > len(left):
+        raise Taken(None)
 
 
 def this_process() -> str:

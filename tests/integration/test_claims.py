@@ -72,6 +72,23 @@ def test_a_worker_of_another_machine_is_lost_without_a_heartbeat(params, age, lo
         assert tracking.get(theirs.info.run_id).info.status == "RUNNING"
 
 
+def test_a_claim_of_two_runs_since_an_answer_was_lost_does_not_wait_for_itself(params, monkeypatch):
+    tracking = Tracking(params)
+    real = tracking.client.create_run
+
+    def asks_again(*arguments, **options):
+        """As MLflow's client does when the server is killed between its commit and its answer."""
+        real(*arguments, **options)
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(tracking.client, "create_run", asks_again)
+    with claimed(tracking, "cell", "cell", KEYS[0], {}) as record:
+        pass
+    found = {run.info.run_id: run.info.status for run in tracking.client.search_runs([tracking.experiment])}
+    assert found.pop(record.run_id) == "FINISHED"
+    assert list(found.values()) == ["KILLED"]
+
+
 def test_a_failed_attempt_frees_the_key(params):
     tracking = Tracking(params)
     with pytest.raises(RuntimeError, match="broke"), claimed(tracking, "cell", "cell", KEYS[0], {}):
