@@ -18,11 +18,13 @@ from mlflow.entities import Run, ViewType
 from mlflow.exceptions import MlflowException
 
 from flows.processes import same_process
-from flows.tracking import KEY, KIND, REASON, Record, Tracking
+from flows.tracking import KEY, KIND, REASON, Ended, Record, Tracking
 
 WORKER, ALIVE, CLAIM = "dreamvideo.worker", "dreamvideo.alive", "dreamvideo.claim"
 HEARTBEAT = 30.0  # seconds
-LOST_AFTER = 150.0  # seconds without a heartbeat; clocks of different machines may differ by some
+# Seconds without a heartbeat. A beat that meets no server is tried again for up to 250 s, so a worker that works on through
+# a server's absence may be silent for a HEARTBEAT more than that; and clocks of different machines may differ by some.
+LOST_AFTER = 300.0
 PAUSE = 2.0  # seconds between looks while others have all that is left
 
 T = TypeVar("T")
@@ -43,7 +45,7 @@ def claimed(
     """A run as :meth:`Tracking.run` gives it, that no other worker has under this key.
 
     Raises:
-        Taken: another worker has it, or has finished it.
+        Taken: another worker has it, has finished it, or took it over since this one had given no sign of life.
     """
     _look(tracking, kind, key)
     created, claim = None, uuid.uuid4().hex
@@ -54,6 +56,8 @@ def claimed(
             _look(tracking, kind, key, claim, created)
             with _heartbeat(tracking, created):
                 yield record
+    except Ended as error:
+        raise Taken(None) from error
     except Taken:
         if created:
             tracking.client.delete_run(created)

@@ -32,6 +32,10 @@ class Damaged(InputError):
     """The artifact that made a run reusable is gone, or is not what was stored."""
 
 
+class Ended(InputError):
+    """A run was ended by another process while this one was at it."""
+
+
 @dataclass
 class Record:
     """What one run is to remember; filled while the work goes on, written in one batch at its end."""
@@ -106,7 +110,11 @@ class Tracking:
 
     @contextmanager
     def run(self, kind: str, name: str, key: str, tags: dict[str, str], parent: str | None = None) -> Iterator[Record]:
-        """A run that is FINISHED if the block succeeds, and FAILED with its reason if it raises."""
+        """A run that is FINISHED if the block succeeds, and FAILED with its reason if it raises.
+
+        Raises:
+            Ended: another process has ended the run meanwhile; it stays as that left it.
+        """
         tags = {KIND: kind, KEY: key, MLFLOW_RUN_NAME: name} | tags
         if parent:
             tags[MLFLOW_PARENT_RUN_ID] = parent
@@ -120,6 +128,12 @@ class Tracking:
             self.client.set_terminated(record.run_id, "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
             raise
         self._write(record)
+        status = self.client.get_run(record.run_id).info.status
+        if status != "RUNNING":
+            raise Ended(
+                f"run {record.run_id}: another process has ended it meanwhile, as {status}; "
+                "run the same command again: what is finished is kept"
+            )
         self.client.set_terminated(record.run_id, "FINISHED")
 
     def _write(self, record: Record) -> None:

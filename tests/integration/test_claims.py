@@ -57,7 +57,8 @@ def test_a_worker_that_is_stopped_keeps_its_claim_and_a_dead_one_loses_it(params
     assert taken.value.finished
 
 
-@pytest.mark.parametrize(("age", "lost"), [(10, False), (1000, True)])
+# 280 s: a beat that met no server was tried again for 250 s, after the 30 s since the one before.
+@pytest.mark.parametrize(("age", "lost"), [(10, False), (280, False), (310, True)])
 def test_a_worker_of_another_machine_is_lost_without_a_heartbeat(params, age, lost):
     tracking = Tracking(params)
     tags = {WORKER: "elsewhere/1/1.00", ALIVE: f"{time.time() - age:.0f}", KEY: KEYS[0], "dreamvideo.kind": "cell"}
@@ -70,6 +71,18 @@ def test_a_worker_of_another_machine_is_lost_without_a_heartbeat(params, age, lo
         with pytest.raises(Taken), claimed(tracking, "cell", "cell", KEYS[0], {}):
             pass
         assert tracking.get(theirs.info.run_id).info.status == "RUNNING"
+
+
+def test_a_lost_worker_that_comes_back_does_not_finish_what_another_took_over(params):
+    slow, quick = Tracking(params), Tracking(params)
+    with pytest.raises(Taken), claimed(slow, "cell", "cell", KEYS[0], {}) as lost:
+        # To the other, this worker is one of another machine that was silent for too long.
+        slow.client.set_tag(lost.run_id, WORKER, "elsewhere/1/1.00")
+        slow.client.set_tag(lost.run_id, ALIVE, f"{time.time() - 310:.0f}")
+        with claimed(quick, "cell", "cell", KEYS[0], {}) as taken_over:
+            pass
+    assert [run.info.run_id for run in quick.runs("cell")] == [taken_over.run_id]
+    assert quick.get(lost.run_id).info.status == "KILLED"
 
 
 def test_a_claim_of_two_runs_since_an_answer_was_lost_does_not_wait_for_itself(params, monkeypatch):
