@@ -14,6 +14,8 @@ from pathlib import Path
 
 import mlflow
 from mlflow.entities import Metric, Param, Run, RunTag
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_DOES_NOT_EXIST, ErrorCode
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
 
 from dreamvideo.errors import InputError
@@ -21,15 +23,10 @@ from dreamvideo.files import content_key, sha256_file
 from dreamvideo.params import TrackingParams
 
 KIND, KEY, ARTIFACT, SHA256 = "dreamvideo.kind", "dreamvideo.key", "dreamvideo.artifact", "dreamvideo.sha256"
-REASON = "dreamvideo.reason"  # tag of a run that did not finish
 BYTES = "artifact.bytes"  # metric of a run: the size of the artifact that it keeps
 MOST_METRICS = 1000  # of one request; a training's curve has more
 TRACKING_URI = "MLFLOW_TRACKING_URI"  # the environment variable that users set
 GENERATION_KEY = "dreamvideo.generation_key"  # of a cell: what decides its video, but not its scores
-
-
-class Damaged(InputError):
-    """The artifact that made a run reusable is gone, or is not what was stored."""
 
 
 class Ended(InputError):
@@ -89,10 +86,13 @@ class Tracking:
 
         Raises:
             InputError: there is no such run.
+            MlflowException: the store does not answer, so nothing is known of the run.
         """
         try:
             return self.client.get_run(run_id)
-        except mlflow.exceptions.MlflowException as error:
+        except MlflowException as error:
+            if error.error_code not in map(ErrorCode.Name, (RESOURCE_DOES_NOT_EXIST, INVALID_PARAMETER_VALUE)):
+                raise
             raise InputError(
                 f"no run {run_id!r} in {self.shown_uri}; a benchmark prints the id of its run, and `mlflow ui` lists all"
             ) from error
@@ -123,7 +123,7 @@ class Tracking:
         try:
             yield record
         except BaseException as error:
-            record.tags[REASON] = f"{type(error).__name__}: {error}"[:500]
+            record.tags["dreamvideo.reason"] = f"{type(error).__name__}: {error}"[:500]
             self._write(record)
             self.client.set_terminated(record.run_id, "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
             raise
@@ -163,18 +163,13 @@ class Tracking:
         """The artifact that makes a run reusable, checked against its hash.
 
         Raises:
-            Damaged: it is gone, or not what was stored.
-            InputError: there is no such run, or the store has the artifact and does not give it.
+            InputError: it is missing, or not what was stored.
+            MlflowException: the store does not answer.
         """
         tags = self.get(run_id).data.tags
-        try:
-            path = self.download(run_id, tags[ARTIFACT])
-        except InputError as error:
-            if tags[ARTIFACT] in {one.path for one in self.client.list_artifacts(run_id)}:
-                raise
-            raise Damaged(str(error)) from error
+        path = self.download(run_id, tags[ARTIFACT])
         if sha256_file(path) != tags[SHA256]:
-            raise Damaged(
+            raise InputError(
                 f"run {run_id}: its artifact {tags[ARTIFACT]} is not what was stored; "
                 "delete the run in MLflow, and the next run makes it again"
             )
@@ -185,12 +180,18 @@ class Tracking:
 
         Raises:
             InputError: the run has no such artifact.
+            MlflowException, OSError: the store does not answer, or what it has cannot be read.
         """
         # Never one path twice: what is read from it may still be mapped into memory, or another thread may be reading.
+        folder = tempfile.mkdtemp(dir=self._scratch.name)
+        # Not by the run's id: MLflow then says of every failure, as of a lost connection, that there is no such artifact.
+        uri = f"{self.get(run_id).info.artifact_uri}/{artifact}"
         try:
-            folder = tempfile.mkdtemp(dir=self._scratch.name)
-            return Path(mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path=artifact, dst_path=folder))
-        except (OSError, mlflow.exceptions.MlflowException) as error:
+            return Path(mlflow.artifacts.download_artifacts(uri, dst_path=folder, tracking_uri=self.uri))
+        except MlflowException as error:
+            # Whoever reads that something is missing deletes the run: it is said where the store lists others, but not this.
+            if artifact in [stored.path for stored in self.client.list_artifacts(run_id)]:
+                raise
             raise InputError(
                 f"run {run_id}: its artifact {artifact} is missing; delete this run in MLflow and run the benchmark again"
             ) from error

@@ -7,7 +7,9 @@ import time
 from urllib.request import urlopen
 
 import pytest
+from mlflow.exceptions import MlflowException
 
+from dreamvideo.errors import InputError
 from dreamvideo.params import TrackingParams
 from flows import claims
 from flows.claims import claimed
@@ -72,3 +74,20 @@ def test_work_goes_on_and_is_logged_when_the_server_is_back(server, tmp_path, mo
     run = tracking.find("cell", KEY)
     assert run.data.metrics["clip_t"] == 0.5
     assert tracking.fetch(run.info.run_id).read_bytes() == b"frames"
+
+
+def test_a_server_that_is_away_is_not_told_as_lost_data(server, tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    tracking = Tracking(TrackingParams(uri=server.url, artifacts=tmp_path / "unused", experiment="away"))
+    video = tmp_path / "video.mp4"
+    video.write_bytes(b"frames")
+    with tracking.run("cell", "dog x wave_up", KEY, {}) as record:
+        tracking.keep(record, video)
+    with pytest.raises(InputError, match="no run 'nothing'"):
+        tracking.get("nothing")
+    with pytest.raises(InputError, match=r"cells\.json is missing"):
+        tracking.download(record.run_id, "cells.json")
+    server.stop()
+    for ask in (tracking.get, tracking.fetch):
+        with pytest.raises(MlflowException, match="refused"):
+            ask(record.run_id)

@@ -1,6 +1,7 @@
 """Which store is used, that its password goes nowhere, and what is fetched from it."""
 
 import pytest
+from mlflow.exceptions import MlflowException
 
 from dreamvideo.errors import InputError
 from dreamvideo.params import TrackingParams
@@ -36,9 +37,30 @@ def test_a_password_is_not_shown(params, uri, shown):
     assert tracking.shown_uri == shown
 
 
-def test_an_unknown_run_is_one_sentence(params):
-    with pytest.raises(InputError, match="no run 'nothing' in sqlite"):
-        Tracking(params).get("nothing")
+@pytest.mark.parametrize("run_id", ["nothing", "not a run's id"])
+def test_an_unknown_run_is_one_sentence(params, run_id):
+    with pytest.raises(InputError, match=f"no run {run_id!r} in sqlite"):
+        Tracking(params).get(run_id)
+
+
+def test_a_missing_artifact_is_one_sentence(params):
+    tracking = Tracking(params)
+    with tracking.run("benchmark", "a benchmark", "0" * 64, {}) as record:
+        pass
+    with pytest.raises(InputError, match=r"its artifact cells\.json is missing; delete this run"):
+        tracking.download(record.run_id, "cells.json")
+
+
+def test_an_artifact_that_is_there_but_cannot_be_copied_is_not_called_missing(params, tmp_path):
+    tracking, artifact = Tracking(params), tmp_path / "weights.bin"
+    artifact.write_bytes(b"weights")
+    with tracking.run("adapter", "identity dog", "0" * 64, {}) as record:
+        tracking.keep(record, artifact)
+    stored = tmp_path / "mlruns" / record.run_id / "artifacts/weights.bin"
+    stored.unlink()
+    stored.symlink_to("/proc/self/mem")  # is there, but cannot be read from its beginning
+    with pytest.raises(MlflowException, match=r"weights\.bin"):
+        tracking.fetch(record.run_id)
 
 
 def test_each_download_is_a_file_of_its_own_for_an_earlier_one_may_be_in_use(params, tmp_path):
