@@ -52,7 +52,7 @@ def write_report(params: Params, run_id: str) -> tuple[dict[str, float], Path]:
         The summary and the numbers of cells as metrics, and the path of the report.
 
     Raises:
-        InputError: the run is unknown or an artifact is missing.
+        InputError: the run is unknown, or an artifact is missing or not what was stored.
     """
     tracking = Tracking(params.tracking)
     data = report_data(params, tracking, run_id)
@@ -70,7 +70,7 @@ def report_data(params: Params, tracking: Tracking, run_id: str) -> ReportData:
     Videos may be where ``tracking`` has fetched them to, and are gone with it.
 
     Raises:
-        InputError: the run is unknown or an artifact is missing.
+        InputError: the run is unknown, or an artifact is missing or not what was stored.
     """
     catalog = load_catalog(params.data.root)
     run = benchmark_run(tracking, run_id)

@@ -155,49 +155,53 @@ class Tracking:
         record.metrics[BYTES] = float(path.stat().st_size)
 
     def attach(self, run_id: str, *paths: Path) -> None:
-        """Store further artifacts."""
+        """Store further artifacts, and their hashes."""
         for path in paths:
             self.client.log_artifact(run_id, str(path))
+        self.client.log_batch(run_id, tags=[RunTag(_hash_tag(path.name), sha256_file(path)) for path in paths])
 
     def fetch(self, run_id: str) -> Path:
-        """The artifact that makes a run reusable, checked against its hash.
+        """The artifact that makes a run reusable, as :meth:`download` gives it."""
+        return self.download(run_id, self.get(run_id).data.tags[ARTIFACT])
+
+    def download(self, run_id: str, artifact: str) -> Path:
+        """A local copy of one artifact of a run, checked against the hash that was recorded when it was stored.
+
+        It lasts as long as this object; each call makes one of its own. What an earlier version of this project stored
+        beside adapters and videos has no recorded hash, and is given as it is.
 
         Raises:
-            InputError: it is missing, or not what was stored.
-            MlflowException: the store does not answer.
+            InputError: the run has no such artifact, or it is not what was stored.
+            MlflowException, OSError: the store does not answer, or what it has cannot be read.
         """
-        tags = self.get(run_id).data.tags
-        path = self.download(run_id, tags[ARTIFACT])
-        if sha256_file(path) != tags[SHA256]:
+        run = self.get(run_id)
+        path, tags = self._copy(run, artifact), run.data.tags
+        recorded = tags[SHA256] if tags.get(ARTIFACT) == artifact else tags.get(_hash_tag(artifact))
+        if recorded and sha256_file(path) != recorded:
             raise InputError(
-                f"run {run_id}: its artifact {tags[ARTIFACT]} is not what was stored; "
+                f"run {run_id}: its artifact {artifact} is not what was stored; "
                 "delete the run in MLflow, and the next run makes it again"
             )
         return path
 
-    def download(self, run_id: str, artifact: str) -> Path:
-        """A local copy of one artifact of a run, which lasts as long as this object; each call makes one of its own.
-
-        Raises:
-            InputError: the run has no such artifact.
-            MlflowException, OSError: the store does not answer, or what it has cannot be read.
-        """
+    def _copy(self, run: Run, artifact: str) -> Path:
         # Never one path twice: what is read from it may still be mapped into memory, or another thread may be reading.
         folder = tempfile.mkdtemp(dir=self._scratch.name)
         # Not by the run's id: MLflow then says of every failure, as of a lost connection, that there is no such artifact.
-        uri = f"{self.get(run_id).info.artifact_uri}/{artifact}"
+        uri = f"{run.info.artifact_uri}/{artifact}"
         try:
             return Path(mlflow.artifacts.download_artifacts(uri, dst_path=folder, tracking_uri=self.uri))
         except MlflowException as error:
             # Whoever reads that something is missing deletes the run: it is said where the store lists others, but not this.
-            if artifact in [stored.path for stored in self.client.list_artifacts(run_id)]:
+            if artifact in [stored.path for stored in self.client.list_artifacts(run.info.run_id)]:
                 raise
             raise InputError(
-                f"run {run_id}: its artifact {artifact} is missing; delete this run in MLflow and run the benchmark again"
+                f"run {run.info.run_id}: its artifact {artifact} is missing; "
+                "delete this run in MLflow and run the benchmark again"
             ) from error
 
     def read_json(self, run_id: str, artifact: str) -> object:
-        """A JSON artifact."""
+        """A JSON artifact, as :meth:`download` gives it."""
         return json.loads(self.download(run_id, artifact).read_text())
 
 
@@ -207,6 +211,11 @@ def flatten(values: Mapping, prefix: str = "") -> dict[str, object]:
     for name, value in values.items():
         flat |= flatten(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
     return flat
+
+
+def _hash_tag(artifact: str) -> str:
+    """The tag that keeps the hash of a further artifact."""
+    return f"{SHA256}.{artifact}"
 
 
 def _chunks(values: list, size: int) -> Iterator[list]:

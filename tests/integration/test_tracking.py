@@ -51,6 +51,28 @@ def test_a_missing_artifact_is_one_sentence(params):
         tracking.download(record.run_id, "cells.json")
 
 
+def test_a_further_artifact_that_was_tampered_with_is_refused(params, tmp_path):
+    tracking, rows = Tracking(params), tmp_path / "cells.json"
+    rows.write_text('[{"key": "one"}]')
+    with tracking.run("benchmark", "a benchmark", "0" * 64, {}) as record:
+        tracking.attach(record.run_id, rows)
+    assert tracking.read_json(record.run_id, "cells.json") == [{"key": "one"}]
+    (tmp_path / "mlruns" / record.run_id / "artifacts/cells.json").write_text("[]")
+    with pytest.raises(InputError, match=r"its artifact cells\.json is not what was stored; delete the run"):
+        tracking.read_json(record.run_id, "cells.json")
+    rows.write_text("[]")  # as a report that is built again replaces the one before
+    tracking.attach(record.run_id, rows)
+    assert tracking.read_json(record.run_id, "cells.json") == []
+
+
+def test_an_artifact_of_a_run_that_recorded_no_hash_of_it_is_given_as_it_is(params, tmp_path):
+    tracking, rows = Tracking(params), tmp_path / "cells.json"
+    rows.write_text("[]")
+    with tracking.run("benchmark", "a benchmark", "0" * 64, {}) as record:
+        tracking.client.log_artifact(record.run_id, str(rows))
+    assert tracking.read_json(record.run_id, "cells.json") == []
+
+
 def test_an_artifact_that_is_there_but_cannot_be_copied_is_not_called_missing(params, tmp_path):
     tracking, artifact = Tracking(params), tmp_path / "weights.bin"
     artifact.write_bytes(b"weights")
