@@ -1,6 +1,5 @@
 """MLflow: where runs are recorded, found again by key, and their artifacts fetched."""
 
-import fcntl
 import json
 import os
 import re
@@ -15,11 +14,16 @@ from pathlib import Path
 import mlflow
 from mlflow.entities import Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_DOES_NOT_EXIST, ErrorCode
+from mlflow.protos.databricks_pb2 import (
+    INVALID_PARAMETER_VALUE,
+    RESOURCE_ALREADY_EXISTS,
+    RESOURCE_DOES_NOT_EXIST,
+    ErrorCode,
+)
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
 
 from dreamvideo.errors import InputError
-from dreamvideo.files import content_key, sha256_file
+from dreamvideo.files import sha256_file
 from dreamvideo.params import TrackingParams
 
 KIND, KEY, ARTIFACT, SHA256 = "dreamvideo.kind", "dreamvideo.key", "dreamvideo.artifact", "dreamvideo.sha256"
@@ -54,20 +58,26 @@ class Tracking:
         self.uri = os.environ.get(TRACKING_URI) or params.uri
         _use(self.uri)
         self.client = mlflow.MlflowClient(self.uri)
-        # Two processes must not create the experiment at once.
-        lock = f"dreamvideo-{os.getuid()}-{content_key([self.uri, params.experiment])[:16]}.lock"
-        with _exclusive(Path(tempfile.gettempdir()) / lock):
-            experiment = self.client.get_experiment_by_name(params.experiment)
-            if experiment is None:
-                location = params.artifacts.resolve().as_uri() if self.uri.startswith("sqlite") else None
-                self.experiment = self.client.create_experiment(params.experiment, artifact_location=location)
-            else:
-                self.experiment = experiment.experiment_id
+        self.experiment = self._experiment()
 
     @property
     def shown_uri(self) -> str:
         """The store's address without a password."""
         return re.sub(r"(?<=//)([^/@:]*):[^/@]*@", r"\1:***@", self.uri)
+
+    def _experiment(self) -> str:
+        """The id of the experiment, which is made where it is missing."""
+        name = self.params.experiment
+        found = self.client.get_experiment_by_name(name)
+        if found is None:
+            location = self.params.artifacts.resolve().as_uri() if self.uri.startswith("sqlite") else None
+            try:
+                return self.client.create_experiment(name, artifact_location=location)
+            except MlflowException as error:
+                if error.error_code != ErrorCode.Name(RESOURCE_ALREADY_EXISTS):
+                    raise
+                found = self.client.get_experiment_by_name(name)  # another process, here or elsewhere, has just made it
+        return found.experiment_id
 
     def finished(self, kind: str, by: str = KEY) -> dict[str, str]:
         """Run ids of the finished runs of a kind, by key or by another tag."""
@@ -230,11 +240,3 @@ def _use(uri: str) -> None:
     os.environ.pop(TRACKING_URI, None)
     if exported is not None:
         os.environ[TRACKING_URI] = exported
-
-
-@contextmanager
-def _exclusive(path: Path) -> Iterator[None]:
-    """Hold a lock file for the block, against other processes."""
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

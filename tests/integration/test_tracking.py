@@ -1,15 +1,20 @@
 """Which store is used, that its password goes nowhere, and what is fetched from it."""
 
+import shutil
+
 import pytest
+from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from dreamvideo.errors import InputError
 from dreamvideo.params import TrackingParams
 from flows.tracking import Tracking
+from tests.conftest import empty_store
 
 
 @pytest.fixture
 def params(tmp_path):
+    shutil.copyfile(empty_store(), tmp_path / "one.db")
     return TrackingParams(uri=f"sqlite:///{tmp_path}/one.db", artifacts=tmp_path / "mlruns", experiment="tracking")
 
 
@@ -18,8 +23,23 @@ def test_the_environment_names_another_store(params, tmp_path, monkeypatch):
     tracking = Tracking(params)
     with tracking.run("cell", "a cell", "key", {}):
         pass
-    assert (tmp_path / "other.db").exists() and not (tmp_path / "one.db").exists()
+    assert (tmp_path / "other.db").exists()
+    assert (tmp_path / "one.db").read_bytes() == empty_store().read_bytes(), "it was left alone"
     assert tracking.params.uri == f"sqlite:///{tmp_path}/one.db", "what is stored as a parameter stays"
+
+
+def test_an_experiment_that_another_machine_makes_at_the_same_time_is_taken(params, monkeypatch):
+    real, made = MlflowClient.get_experiment_by_name, []
+
+    def beaten(client, name):
+        """Another makes it between this one's look and its own attempt, which the store then refuses."""
+        found = real(client, name)
+        if found is None:
+            made.append(client.create_experiment(name))
+        return found
+
+    monkeypatch.setattr(MlflowClient, "get_experiment_by_name", beaten)
+    assert [Tracking(params).experiment] == made
 
 
 @pytest.mark.parametrize(
