@@ -13,6 +13,7 @@ from dreamvideo.dataset.catalog import Catalog, load_catalog, verify_files
 from dreamvideo.dataset.catalog_fields import CATALOG_NAME
 from dreamvideo.files import content_key, sha256_file
 from dreamvideo.params import Params
+from flows.claims import attended, end_abandoned
 from flows.compare import benchmark_cells
 from flows.composition import register_all
 from flows.evidence import policy_of
@@ -62,6 +63,7 @@ def run_benchmark(params: Params, request: Request) -> Outcome:
 
     Raises:
         InputError: bad parameters, names or data; nothing has been trained then.
+        Ended: another benchmark took this one for lost, and has ended its run; what it made is kept.
     """
     catalog = load_catalog(params.data.root)
     plan_request(params, catalog, request)  # refuses bad names before anything starts
@@ -94,7 +96,8 @@ def _benchmark(params_json: str, request: Request) -> Outcome:
         "mlflow.source.git.commit": git_commit(),
         "dreamvideo.command": " ".join(["dreamvideo", *sys.argv[1:]]),
     }
-    with tracking.run(KIND, name, content_key([cell.key for cell in plan.cells]), tags) as record:
+    end_abandoned(tracking, KIND)
+    with attended(tracking, KIND, name, content_key([cell.key for cell in plan.cells]), tags) as record:
         record.params |= flatten(params.model_dump(include={"sampling", "benchmark", "data", "base_model"}))
         record.params |= {"method": params.method} | flatten(params.methods[params.method], "method.")
         load_models(tracking, plan, params)

@@ -49,19 +49,39 @@ def claimed(
     """
     _look(tracking, kind, key)
     created, claim = None, uuid.uuid4().hex
-    signs = {WORKER: this_process(), ALIVE: f"{time.time():.0f}", CLAIM: claim}
     try:
-        with tracking.run(kind, name, key, tags | signs, parent) as record:
+        with attended(tracking, kind, name, key, tags | {CLAIM: claim}, parent) as record:
             created = record.run_id
             _look(tracking, kind, key, claim, created)
-            with _heartbeat(tracking, created):
-                yield record
+            yield record
     except Ended as error:
         raise Taken(None) from error
     except Taken:
         if created:
             tracking.client.delete_run(created)
         raise
+
+
+@contextmanager
+def attended(
+    tracking: Tracking, kind: str, name: str, key: str, tags: dict[str, str], parent: str | None = None
+) -> Iterator[Record]:
+    """A run as :meth:`Tracking.run` gives it, that shows which worker is at it, and that the worker is alive.
+
+    Raises:
+        Ended: another worker took this one for lost, and has ended the run.
+    """
+    signs = {WORKER: this_process(), ALIVE: f"{time.time():.0f}"}
+    with tracking.run(kind, name, key, tags | signs, parent) as record, _heartbeat(tracking, record.run_id):
+        yield record
+
+
+def end_abandoned(tracking: Tracking, kind: str) -> None:
+    """End the runs of a kind that no worker is at, which one that is killed cannot do itself."""
+    condition = f"tags.`{KIND}` = '{kind}' and attributes.status = 'RUNNING'"
+    for run in tracking.client.search_runs([tracking.experiment], condition):
+        if not is_alive(run):
+            _end(tracking, run)
 
 
 def made_once(make: Callable[[], str]) -> tuple[str, bool]:
@@ -107,13 +127,17 @@ def _look(tracking: Tracking, kind: str, key: str, claim: str | None = None, min
     under_way = [run for run in runs if run.info.status == "RUNNING" and run.info.run_id != mine]
     left = [run for run in under_way if not is_alive(run) or (claim and run.data.tags.get(CLAIM) == claim)]
     for run in left:
-        tracking.client.set_tag(run.info.run_id, REASON, "no worker is at it")
-        tracking.client.set_terminated(run.info.run_id, "KILLED")
+        _end(tracking, run)
     finished = [run.info.run_id for run in runs if run.info.status == "FINISHED"]
     if finished:
         raise Taken(finished[0])
     if len(under_way) > len(left):
         raise Taken(None)
+
+
+def _end(tracking: Tracking, run: Run) -> None:
+    tracking.client.set_tag(run.info.run_id, REASON, "no worker is at it")
+    tracking.client.set_terminated(run.info.run_id, "KILLED")
 
 
 def this_process() -> str:

@@ -27,10 +27,15 @@ from dreamvideo.files import sha256_file
 from dreamvideo.params import TrackingParams
 
 KIND, KEY, ARTIFACT, SHA256 = "dreamvideo.kind", "dreamvideo.key", "dreamvideo.artifact", "dreamvideo.sha256"
+REASON = "dreamvideo.reason"  # tag of a run that did not finish
 BYTES = "artifact.bytes"  # metric of a run: the size of the artifact that it keeps
 MOST_METRICS = 1000  # of one request; a training's curve has more
 TRACKING_URI = "MLFLOW_TRACKING_URI"  # the environment variable that users set
 GENERATION_KEY = "dreamvideo.generation_key"  # of a cell: what decides its video, but not its scores
+
+
+class Damaged(InputError):
+    """An artifact that a run stored is gone, or is not what was stored."""
 
 
 class Ended(InputError):
@@ -133,7 +138,7 @@ class Tracking:
         try:
             yield record
         except BaseException as error:
-            record.tags["dreamvideo.reason"] = f"{type(error).__name__}: {error}"[:500]
+            record.tags[REASON] = f"{type(error).__name__}: {error}"[:500]
             self._write(record)
             self.client.set_terminated(record.run_id, "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
             raise
@@ -181,14 +186,15 @@ class Tracking:
         beside adapters and videos has no recorded hash, and is given as it is.
 
         Raises:
-            InputError: the run has no such artifact, or it is not what was stored.
+            Damaged: the run has no such artifact, or it is not what was stored.
+            InputError: there is no such run.
             MlflowException, OSError: the store does not answer, or what it has cannot be read.
         """
         run = self.get(run_id)
         path, tags = self._copy(run, artifact), run.data.tags
         recorded = tags[SHA256] if tags.get(ARTIFACT) == artifact else tags.get(_hash_tag(artifact))
         if recorded and sha256_file(path) != recorded:
-            raise InputError(
+            raise Damaged(
                 f"run {run_id}: its artifact {artifact} is not what was stored; "
                 "delete the run in MLflow, and the next run makes it again"
             )
@@ -205,7 +211,7 @@ class Tracking:
             # Whoever reads that something is missing deletes the run: it is said where the store lists others, but not this.
             if artifact in [stored.path for stored in self.client.list_artifacts(run.info.run_id)]:
                 raise
-            raise InputError(
+            raise Damaged(
                 f"run {run.info.run_id}: its artifact {artifact} is missing; "
                 "delete this run in MLflow and run the benchmark again"
             ) from error

@@ -11,7 +11,7 @@ import pytest
 from mlflow.exceptions import MlflowException
 
 from benchmarks import chaos
-from flows.claims import ALIVE, WORKER, Taken, claimed, made_once
+from flows.claims import ALIVE, WORKER, Taken, attended, claimed, end_abandoned, made_once
 from flows.model_registry import aliases
 from flows.registration import register_version
 from flows.tracking import KEY, Tracking
@@ -100,6 +100,23 @@ def test_a_claim_of_two_runs_since_an_answer_was_lost_does_not_wait_for_itself(p
     found = {run.info.run_id: run.info.status for run in tracking.client.search_runs([tracking.experiment])}
     assert found.pop(record.run_id) == "FINISHED"
     assert list(found.values()) == ["KILLED"]
+
+
+def test_runs_that_no_worker_is_at_are_ended_and_others_are_not(params):
+    tracking = Tracking(params)
+    worker = chaos.start(params, KEYS, 30)
+    while not (killed := tracking.client.search_runs([tracking.experiment], "attributes.status = 'RUNNING'")):
+        time.sleep(0.1)
+    with attended(tracking, "cell", "cell", KEYS[1], {}) as mine:
+        end_abandoned(tracking, "cell")
+        assert tracking.get(killed[0].info.run_id).info.status == "RUNNING", "its worker lives"
+        worker.kill()
+        worker.join()
+        end_abandoned(tracking, "benchmark")
+        assert tracking.get(killed[0].info.run_id).info.status == "RUNNING", "it is of another kind"
+        end_abandoned(tracking, "cell")
+        assert tracking.get(killed[0].info.run_id).info.status == "KILLED"
+    assert tracking.get(mine.run_id).info.status == "FINISHED"
 
 
 def test_a_failed_attempt_frees_the_key(params):
