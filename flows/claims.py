@@ -6,6 +6,7 @@ there, it steps back. Of two that start at once both may step back, never both g
 
 import os
 import platform
+import random
 import threading
 import time
 import uuid
@@ -25,7 +26,7 @@ HEARTBEAT = 30.0  # seconds
 # Seconds without a heartbeat. A beat that meets no server is tried again for up to 250 s, so a worker that works on through
 # a server's absence may be silent for a HEARTBEAT more than that; and clocks of different machines may differ by some.
 LOST_AFTER = 300.0
-PAUSE = 2.0  # seconds between looks while others have all that is left
+PAUSE = 1.0, 3.0  # seconds between looks while others have all that is left: two that step back at once come back apart
 
 T = TypeVar("T")
 
@@ -92,7 +93,7 @@ def made_once(make: Callable[[], str]) -> tuple[str, bool]:
         except Taken as taken:
             if taken.finished:
                 return taken.finished, False
-            time.sleep(PAUSE)
+            time.sleep(random.uniform(*PAUSE))
 
 
 def shared(items: list[T], attempt: Callable[[list[T]], Iterator[tuple[T, bool]]], on_done: Callable[[], None]) -> None:
@@ -112,7 +113,7 @@ def shared(items: list[T], attempt: Callable[[list[T]], Iterator[tuple[T, bool]]
             else:
                 left.append(item)
         if len(left) == len(waiting):
-            time.sleep(PAUSE)
+            time.sleep(random.uniform(*PAUSE))
         waiting = left
 
 
