@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -10,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import isfinite
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import mlflow
 from mlflow.entities import Metric, Param, Run, RunTag
@@ -22,7 +22,7 @@ from mlflow.protos.databricks_pb2 import (
 )
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
 
-from dreamvideo.errors import InputError
+from dreamvideo.errors import InputError, masked
 from dreamvideo.files import sha256_file
 from dreamvideo.params import TrackingParams
 
@@ -60,7 +60,7 @@ class Tracking:
         self.params = params
         self._scratch = tempfile.TemporaryDirectory(prefix="dreamvideo-")  # for downloads; goes with this object
         # The environment's address may hold a password, so it never becomes a parameter that is stored.
-        self.uri = os.environ.get(TRACKING_URI) or params.uri
+        self.uri = _credentials_apart(os.environ.get(TRACKING_URI) or params.uri)
         _use(self.uri)
         self.client = mlflow.MlflowClient(self.uri)
         self.experiment = self._experiment()
@@ -68,7 +68,7 @@ class Tracking:
     @property
     def shown_uri(self) -> str:
         """The store's address without a password."""
-        return re.sub(r"(?<=//)([^/@:]*):[^/@]*@", r"\1:***@", self.uri)
+        return masked(self.uri)
 
     def _experiment(self) -> str:
         """The id of the experiment, which is made where it is missing."""
@@ -138,7 +138,7 @@ class Tracking:
         try:
             yield record
         except BaseException as error:
-            record.tags[REASON] = f"{type(error).__name__}: {error}"[:500]
+            record.tags[REASON] = masked(f"{type(error).__name__}: {error}")[:500]
             self._write(record)
             self.client.set_terminated(record.run_id, "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
             raise
@@ -227,6 +227,16 @@ def flatten(values: Mapping, prefix: str = "") -> dict[str, object]:
     for name, value in values.items():
         flat |= flatten(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
     return flat
+
+
+def _credentials_apart(uri: str) -> str:
+    """A server's address without user and password, which MLflow reads from the environment: errors repeat the address."""
+    address = urlsplit(uri)
+    if not address.scheme.startswith("http") or address.username is None:
+        return uri
+    names = {"MLFLOW_TRACKING_USERNAME": address.username, "MLFLOW_TRACKING_PASSWORD": address.password or ""}
+    os.environ.update({name: unquote(value) for name, value in names.items()})
+    return address._replace(netloc=address.netloc.rpartition("@")[2]).geturl()
 
 
 def _hash_tag(artifact: str) -> str:

@@ -1,6 +1,8 @@
 """Which store is used, that its password goes nowhere, and what is fetched from it."""
 
+import os
 import shutil
+import socket
 
 import pytest
 from mlflow import MlflowClient
@@ -8,7 +10,7 @@ from mlflow.exceptions import MlflowException
 
 from dreamvideo.errors import InputError
 from dreamvideo.params import TrackingParams
-from flows.tracking import Tracking
+from flows.tracking import REASON, Tracking
 from tests.conftest import empty_store
 
 
@@ -55,6 +57,27 @@ def test_a_password_is_not_shown(params, uri, shown):
     tracking = Tracking(params)
     tracking.uri = uri
     assert tracking.shown_uri == shown
+
+
+def test_a_servers_password_is_in_no_error(params, monkeypatch):
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))  # and does not listen
+        port = nobody.getsockname()[1]
+        for name in ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"):
+            monkeypatch.setenv(name, "")
+        monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://ann:a%2Fsecret@127.0.0.1:{port}")
+        with pytest.raises(MlflowException) as refused:
+            Tracking(params)
+    assert str(port) in str(refused.value) and "secret" not in str(refused.value)
+    assert (os.environ["MLFLOW_TRACKING_USERNAME"], os.environ["MLFLOW_TRACKING_PASSWORD"]) == ("ann", "a/secret")
+
+
+def test_a_password_is_in_no_reason(params):
+    tracking = Tracking(params)
+    with pytest.raises(RuntimeError), tracking.run("cell", "a cell", "key", {}) as record:
+        raise RuntimeError("cannot reach postgresql://ann:secret@db/mlflow")
+    assert "ann:***@db" in tracking.get(record.run_id).data.tags[REASON]
 
 
 @pytest.mark.parametrize("run_id", ["nothing", "not a run's id"])
