@@ -202,7 +202,7 @@ def test_a_video_that_is_gone_is_made_again_but_not_one_that_the_store_withholds
     assert run_benchmark(load_params(), request).failed == 0
 
 
-def refuse(**_):
+def refuse(*_, **__):
     raise OSError("the store is away")
 
 
