@@ -80,7 +80,7 @@ def run_cell(bench: Workbench, plan: CellPlan, adapters: dict[str, str], parent:
             SUBJECT_KEY: plan.subject_key,
             MOTION_KEY: plan.motion_key,
             COMPOSITION: bench.keys.composition,
-            SCORING: plan.scoring,
+            SCORING: bench.keys.scoring(subject, motion),
         }
         path = Path(folder) / "video.mp4"
         if made:

@@ -7,7 +7,7 @@ from prefect import task
 from rich.text import Text
 
 from dreamvideo.params import Params
-from flows.cells import SCORING, run_cell_task
+from flows.cells import run_cell_task
 from flows.claims import shared
 from flows.customize import train_adapter_task
 from flows.failures import stop_if_disk_is_full
@@ -85,8 +85,6 @@ def run_missing(
     def reuse(cell: CellPlan, run: Run) -> None:
         runs[cell.key] = run.info.run_id
         reused.add(cell.key)
-        if run.data.tags.get(SCORING) != cell.scoring:  # recorded by a version that told fewer things apart
-            tracking.client.set_tag(run.info.run_id, SCORING, cell.scoring)
         _list_reused(tracking, cell, run, parent)
 
     def conclude(cell: CellPlan, run: Callable[[], str | None]) -> bool:

@@ -3,6 +3,7 @@
 A key is a hash of everything that decides a result, so what has a finished run under its key is never made again.
 """
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -48,7 +49,6 @@ class CellPlan(VideoPlan):
     """One video to be generated and scored."""
 
     key: str  # decides the video and its scores
-    scoring: str  # decides its scores, besides the video: cells that are compared must share it
 
 
 @dataclass(frozen=True)
@@ -131,8 +131,7 @@ class Keys:
         adapters = self.identity(subject).key, self.motion(motion).key
         generation_key = self._generation(*adapters, prompt, seed)
         key = content_key([generation_key, *self._scored_by(subject, motion)])
-        scoring = self.scoring(subject, motion)
-        return CellPlan(subject.name, motion.name, prompt, seed, *adapters, generation_key, key, scoring)
+        return CellPlan(subject.name, motion.name, prompt, seed, *adapters, generation_key, key)
 
     def video(self, subject: str, motion: str, prompt: str, seed: int, subject_key: str, motion_key: str) -> VideoPlan:
         """The plan for one video from two adapters, given their keys; arguments as of :meth:`cell`."""
@@ -199,4 +198,4 @@ def prompts_for(prompts: Sequence[Prompt], subject: str, motion: Motion, count: 
         raise InputError(f"--prompts is {count}, but the catalog has {len(templates)} for combinations; ask for fewer")
     first = int(content_key([subject, motion.name]), 16) % len(templates)
     chosen = [templates[(first + index) % len(templates)] for index in range(count)]
-    return [template.fill(motion.words) for template in chosen]
+    return [sys.intern(template.fill(motion.words)) for template in chosen]  # one text for all cells that share it

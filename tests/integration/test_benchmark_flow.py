@@ -119,13 +119,6 @@ def test_a_second_run_computes_nothing_and_ends_what_a_killed_one_left_under_way
     assert tracking.get(killed).info.status == "KILLED"
 
 
-def test_a_cell_that_told_less_of_how_it_was_scored_tells_it_when_it_is_reused(first):
-    tracking, run = Tracking(load_params().tracking), runs_of("cell")[0]
-    tracking.client.set_tag(run.info.run_id, cells.SCORING, "as an earlier version recorded it")
-    assert run_benchmark(load_params(), Request()).reused == 4
-    assert tracking.get(run.info.run_id).data.tags[cells.SCORING] == run.data.tags[cells.SCORING]
-
-
 def test_the_same_cell_made_again_gives_the_same_video(first, monkeypatch):
     tracking, run = Tracking(load_params().tracking), runs_of("cell")[0]
     before = sha256_file(tracking.fetch(run.info.run_id))
