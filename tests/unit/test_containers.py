@@ -2,6 +2,8 @@
 
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -71,6 +73,19 @@ def test_the_compose_file_fits_its_schema():
     content["services"]["worker"]["depends"] = ["mlflow"]
     with pytest.raises(ValueError, match="depends"):
         PyCompose.from_yaml(yaml.safe_dump(content))
+
+
+@pytest.mark.parametrize(
+    ("change", "finding"), [(None, ""), (("FROM python:3.11-slim-bookworm", "FROM python"), "DL3006")]
+)
+def test_the_linter_finds_nothing_in_the_dockerfile(tmp_path, change, finding):
+    linter = Path(sys.executable).with_name("hadolint")
+    if not linter.exists():
+        pytest.skip("hadolint is installed on Linux x86_64 alone")
+    path = tmp_path / "Dockerfile"
+    path.write_text(DOCKERFILE.replace(*change) if change else DOCKERFILE)
+    done = subprocess.run([linter, path], capture_output=True, text=True)
+    assert (done.returncode == 0, finding in done.stdout) == (not finding, True), done.stdout
 
 
 def test_every_command_exists_and_parses():
