@@ -2,7 +2,10 @@
 
 import difflib
 import re
+import textwrap
 from collections.abc import Iterable
+
+LONGEST = 200  # characters of another library's message within one of ours
 
 
 class InputError(ValueError):
@@ -22,3 +25,12 @@ def unknown_name(kind: str, name: str, known: Iterable[str], prefix: str = "") -
 def masked(text: str) -> str:
     """A text without the passwords of the addresses in it."""
     return re.sub(r"(?<=//)([^/@:\s]*):[^/@\s]*@", r"\1:***@", text)
+
+
+def in_brief(error: Exception) -> str:
+    """What an error of another library says, on one line: as many of its sentences as are not too long, whole."""
+    text = " ".join(str(error).split())
+    if len(text) <= LONGEST:
+        return text
+    sentences, end, _ = text[:LONGEST].rpartition(". ")
+    return sentences if end else textwrap.shorten(text, LONGEST, placeholder=" ...")

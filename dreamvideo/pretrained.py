@@ -5,7 +5,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-from dreamvideo.errors import InputError
+import torch
+
+from dreamvideo.errors import InputError, in_brief
 from dreamvideo.files import weights_key
 from dreamvideo.params import BaseModelParams
 
@@ -37,10 +39,9 @@ def local_folder(location: Path) -> Path:
 
     try:
         return Path(snapshot_download(repository, revision=revision, allow_patterns=_PLAIN, ignore_patterns=_VARIANTS))
-    except (OSError, ValueError) as error:  # the hub's own errors are of these kinds
-        reason = " ".join(str(error).split())[:200]
+    except Exception as error:  # the hub, the network below it and the disk each raise their own
         raise InputError(
-            f"{location} cannot be fetched ({type(error).__name__}: {reason}); "
+            f"{location} cannot be fetched ({type(error).__name__}: {in_brief(error)}); "
             "download it where there is a network, and give the folder instead"
         ) from error
 
@@ -69,15 +70,8 @@ def load_pretrained(architecture: Any, folder: Path) -> Any:
         InputError: the folder is absent, a file is truncated, or a tensor is missing, left over or of another shape.
     """
     remedy = "give a folder with whole safetensors of this model"
-    if not (folder / "config.json").is_file():
-        raise InputError(f"{folder}: no config.json there; {remedy}")
-    try:
-        model, info = architecture.from_pretrained(
-            folder, use_safetensors=True, local_files_only=True, output_loading_info=True, low_cpu_mem_usage=False
-        )
-    except Exception as error:  # safetensors, JSON and shapes each raise their own
-        reason = " ".join(str(error).split())[:200]
-        raise InputError(f"{folder} cannot be loaded as {architecture.__name__} ({reason}); {remedy}") from error
+    options = {"use_safetensors": True, "output_loading_info": True, "low_cpu_mem_usage": False}
+    model, info = _load(architecture, folder, "config.json", remedy, options)
     for problem in ("missing_keys", "unexpected_keys", "mismatched_keys"):
         if info.get(problem):
             first = sorted(map(str, info[problem]))[0]
@@ -87,17 +81,66 @@ def load_pretrained(architecture: Any, folder: Path) -> Any:
     return model.eval().requires_grad_(False)
 
 
-def read_open_clip_config(folder: Path) -> dict:
-    """The content of a folder's open_clip_config.json.
+def load_weightless(architecture: Any, folder: Path, config: str, **options: Any) -> Any:
+    """A part of a base model that has no tensors, such as its tokenizer or scheduler.
+
+    Args:
+        architecture: the class, with ``from_pretrained``.
+        folder: holds its files.
+        config: the name of the one that must be there.
+        options: override what it says.
 
     Raises:
-        InputError: it is absent or no JSON.
+        InputError: the file is absent or damaged, or describes something else.
     """
-    path = folder / "open_clip_config.json"
+    return _load(architecture, folder, config, "give a folder with this part of the model", options)
+
+
+def _load(architecture: Any, folder: Path, config: str, remedy: str, options: dict) -> Any:
+    if not (folder / config).is_file():
+        raise InputError(f"{folder}: no {config} there; {remedy}")
     try:
-        return json.loads(path.read_text())
-    except (OSError, json.JSONDecodeError) as error:
-        raise InputError(f"{path} cannot be read ({error}); give a folder in open_clip's layout") from error
+        return architecture.from_pretrained(folder, local_files_only=True, **options)
+    except Exception as error:  # safetensors, JSON, shapes and each class raise their own
+        raise InputError(
+            f"{folder} cannot be loaded as {architecture.__name__} ({in_brief(error)}); {remedy}"
+        ) from error
+
+
+def without_weights(architecture: Any, folder: Path) -> Any:
+    """A model of diffusers on the meta device, as its folder's config.json says.
+
+    Raises:
+        InputError: the file is absent or no JSON, or describes another architecture.
+    """
+    path = folder / "config.json"
+    try:
+        config = json.loads(path.read_text())
+        if config.get("_class_name", architecture.__name__) != architecture.__name__:
+            raise ValueError(f"it is that of a {config['_class_name']}")
+        with torch.device("meta"):
+            return architecture.from_config(config)
+    except Exception as error:  # JSON, and sizes that no network can have, each raise their own
+        raise InputError(
+            f"{path} does not describe a {architecture.__name__} ({in_brief(error)}); give a base in diffusers' layout"
+        ) from error
+
+
+def read_open_clip_config(folder: Path) -> dict:
+    """The content of a folder's open_clip_config.json: ``model_cfg``, with the embedding's width, among others.
+
+    Raises:
+        InputError: it is absent or no JSON, or has no such entry.
+    """
+    path, remedy = folder / "open_clip_config.json", "give a folder in open_clip's layout"
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read ({error}); {remedy}") from error
+    model = content.get("model_cfg") if isinstance(content, dict) else None
+    if not isinstance(model, dict) or not isinstance(model.get("embed_dim"), int):
+        raise InputError(f"{path} has no model_cfg with an embed_dim; {remedy}")
+    return content
 
 
 def load_open_clip(folder: Path) -> tuple[Any, dict]:
@@ -109,12 +152,11 @@ def load_open_clip(folder: Path) -> tuple[Any, dict]:
     import open_clip
 
     statistics = {"mean": open_clip.OPENAI_DATASET_MEAN, "std": open_clip.OPENAI_DATASET_STD}
-    preprocess = statistics | read_open_clip_config(folder).get("preprocess_cfg", {})
+    preprocess = statistics | (read_open_clip_config(folder).get("preprocess_cfg") or {})
     if not (folder / "open_clip_model.safetensors").is_file():
         raise InputError(f"{folder}: no open_clip_model.safetensors there; give a folder in open_clip's layout")
     try:
         model = open_clip.create_model(f"local-dir:{folder}")
     except Exception as error:  # safetensors, JSON and shapes each raise their own
-        reason = " ".join(str(error).split())[:200]
-        raise InputError(f"{folder} cannot be loaded by open_clip ({reason}); give whole weights") from error
+        raise InputError(f"{folder} cannot be loaded by open_clip ({in_brief(error)}); give whole weights") from error
     return model.eval().requires_grad_(False), preprocess

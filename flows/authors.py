@@ -3,7 +3,6 @@
 import shutil
 from pathlib import Path
 
-import torch
 from diffusers import UNet3DConditionModel
 from safetensors.torch import save_file
 from torch import Tensor
@@ -20,7 +19,7 @@ from dreamvideo.errors import InputError
 from dreamvideo.files import replacing_folder, sha256_file
 from dreamvideo.methods.dreamvideo import DreamVideo
 from dreamvideo.params import Params
-from dreamvideo.pretrained import base_model_key, local_folder
+from dreamvideo.pretrained import base_model_key, local_folder, without_weights
 from dreamvideo.weights import check_fit, save_weights
 
 METHOD = "dreamvideo"
@@ -42,10 +41,8 @@ def import_base(checkpoint: Path, like: Path, out: Path) -> None:
     source = local_folder(like)
     if not (source / "unet" / "config.json").is_file():
         raise InputError(f"--like is {str(like)!r}, which has no unet/config.json; give a base in diffusers' layout")
-    config = UNet3DConditionModel.load_config(source / "unet")
-    with torch.device("meta"):
-        unet = UNet3DConditionModel.from_config(config)
-    tensors = convert_unet(read_checkpoint(checkpoint), config)
+    unet = without_weights(UNet3DConditionModel, source / "unet")
+    tensors = convert_unet(read_checkpoint(checkpoint), unet.config)
     check_fit(unet, tensors, checkpoint)
     with replacing_folder(out) as folder:
         for part in (path for path in source.iterdir() if path.is_dir() and path.name != "unet"):

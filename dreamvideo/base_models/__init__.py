@@ -25,7 +25,11 @@ def load_base_model(params: BaseModelParams, compute: ComputeParams | None = Non
 
 
 def describe_base_model(params: BaseModelParams) -> Architecture:
-    """The architecture of the base model that a profile names; no weights are needed."""
+    """The architecture of the base model that a profile names; no weights are needed.
+
+    Raises:
+        InputError: unknown name, or a configuration that is damaged.
+    """
     return _named(params.name).architecture(params)
 
 

@@ -33,6 +33,7 @@ class Architecture:
     unet: UNet3DConditionModel
     text_width: int  # D
     appearance_width: int  # C'
+    published: bool = False  # there were no weights whose configuration to read, so this is the one of the paper
 
 
 class VideoDiffusionModel(ABC):

@@ -5,7 +5,6 @@ appearance guidance, OpenCLIP ViT-H/14, is a folder of its own with ``open_clip_
 ``open_clip_model.safetensors``.
 """
 
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -24,8 +23,10 @@ from dreamvideo.pretrained import (
     base_model_key,
     load_open_clip,
     load_pretrained,
+    load_weightless,
     local_folder,
     read_open_clip_config,
+    without_weights,
 )
 
 # The published configuration, for counting parameters where there are no weights.
@@ -62,8 +63,8 @@ class ModelScope(VideoDiffusionModel):
             load_pretrained(AutoencoderKL, folder / "vae"),
             load_pretrained(CLIPTextModel, folder / "text_encoder"),
             clip.visual,
-            CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True),
-            DDIMScheduler.from_pretrained(folder / "scheduler", local_files_only=True, clip_sample=False),
+            load_weightless(CLIPTokenizer, folder / "tokenizer", "tokenizer_config.json"),
+            load_weightless(DDIMScheduler, folder / "scheduler", "scheduler_config.json", clip_sample=False),
             preprocess["mean"],
             preprocess["std"],
         )
@@ -96,17 +97,22 @@ class ModelScope(VideoDiffusionModel):
 
     @classmethod
     def architecture(cls, params: BaseModelParams) -> Architecture:
-        """The UNet of the folder's configuration; where there is no folder, the published one."""
-        path = params.weights / "unet" / "config.json"
-        with torch.device("meta"):
-            if not path.is_file():
+        """The UNet of the folder's configuration; where there is no such file, the published one.
+
+        Raises:
+            InputError: a configuration is damaged, or of something else.
+        """
+        folder = params.weights / "unet"
+        published = not (folder / "config.json").is_file()
+        if published:
+            with torch.device("meta"):
                 unet = UNet3DConditionModel(**PUBLISHED)
-            else:
-                unet = UNet3DConditionModel.from_config(json.loads(path.read_text()))
+        else:
+            unet = without_weights(UNet3DConditionModel, folder)
         width = APPEARANCE_WIDTH
         if params.appearance and (params.appearance / "open_clip_config.json").is_file():
             width = read_open_clip_config(params.appearance)["model_cfg"]["embed_dim"]
-        return Architecture(unet, unet.config.cross_attention_dim, width)
+        return Architecture(unet, unet.config.cross_attention_dim, width, published)
 
     def encode_text(self, prompts: list[str], placeholder: Tensor | None = None) -> Tensor:
         """Token embeddings (B, 77, D)."""

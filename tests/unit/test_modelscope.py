@@ -1,7 +1,14 @@
 """The paper's base model, through the door that loads the published weights, at a tiny size."""
 
 import json
+import os
+import re
 import shutil
+import socketserver
+import subprocess
+import sys
+import threading
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -12,7 +19,7 @@ from safetensors.torch import load_file, save_file
 
 from dreamvideo.adapters import motion_adapter
 from dreamvideo.base_models import describe_base_model, load_base_model
-from dreamvideo.errors import InputError
+from dreamvideo.errors import InputError, in_brief
 from dreamvideo.params import BaseModelParams, ComputeParams
 from dreamvideo.pretrained import local_folder
 from dreamvideo.train import training
@@ -41,7 +48,7 @@ def copied(params, tmp_path):
 def test_the_folder_decides_all_sizes(base, params):
     assert (base.frame_size, base.latent_shape, base.appearance_width) == (16, (4, 8, 8), WIDTH)
     architecture = describe_base_model(params)
-    assert all(parameter.is_meta for parameter in architecture.unet.parameters())
+    assert all(parameter.is_meta for parameter in architecture.unet.parameters()) and not architecture.published
     assert (architecture.text_width, architecture.appearance_width) == (WIDTH, WIDTH)
     assert architecture.unet.state_dict().keys() == base.unet.state_dict().keys()
     assert not any(p.requires_grad for part in (base.unet, base.vae, base.text, base.visual) for p in part.parameters())
@@ -98,11 +105,52 @@ def test_bfloat16_is_the_same_network_with_less_precision(base, params):
     assert 0 < error < 0.03
 
 
-@pytest.mark.parametrize("part", ["unet", "vae", "text_encoder"])
-def test_an_absent_part_is_refused(copied, part):
+@pytest.mark.parametrize(
+    ("part", "file"),
+    [
+        ("unet", "config.json"),
+        ("vae", "config.json"),
+        ("text_encoder", "config.json"),
+        ("tokenizer", "tokenizer_config.json"),
+        ("scheduler", "scheduler_config.json"),
+    ],
+)
+def test_an_absent_part_is_refused(copied, part, file):
     shutil.rmtree(copied.weights / part)
-    with pytest.raises(InputError, match=rf"{part}: no config.json there; give a folder"):
+    with pytest.raises(InputError, match=rf"{part}: no {file} there; give a folder"):
         load_base_model(copied, CPU)
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("scheduler/scheduler_config.json", "{"),
+        ("scheduler/scheduler_config.json", json.dumps({"beta_schedule": "steep"})),
+        ("tokenizer/tokenizer_config.json", "{"),
+        ("tokenizer/tokenizer.json", "{"),
+    ],
+)
+def test_a_damaged_part_without_tensors_is_refused(copied, file, content):
+    (copied.weights / file).write_text(content)
+    with pytest.raises(InputError, match=rf"{Path(file).parent} cannot be loaded as .*; give a folder with this part"):
+        load_base_model(copied, CPU)
+
+
+TWO_DIMENSIONS = json.dumps({"down_block_types": ["DownBlock2D"], "up_block_types": ["UpBlock2D"]})
+
+
+@pytest.mark.parametrize("content", ["{", "[]", TWO_DIMENSIONS, json.dumps({"_class_name": "AutoencoderKL"})])
+def test_a_configuration_of_something_else_is_not_counted(copied, content):
+    (copied.weights / "unet" / "config.json").write_text(content)
+    with pytest.raises(InputError, match=r"config.json does not describe a UNet3DConditionModel .*; give a base in"):
+        describe_base_model(copied)
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"model_cfg": {}}'])
+def test_an_image_encoder_must_say_its_width(copied, content):
+    (copied.appearance / "open_clip_config.json").write_text(content)
+    with pytest.raises(InputError, match=r"open_clip_config.json (cannot be read|has no model_cfg).*; give a folder"):
+        describe_base_model(copied)
 
 
 def test_truncated_weights_are_refused(copied):
@@ -156,7 +204,7 @@ def test_other_weights_or_another_image_encoder_have_another_key(base, copied):
 
 def test_the_published_architecture_is_counted_without_weights(tmp_path):
     architecture = describe_base_model(BaseModelParams(name="modelscope", weights=tmp_path / "none", offset_noise=0.1))
-    assert sum(p.numel() for p in architecture.unet.parameters()) == 1_411_233_860
+    assert sum(p.numel() for p in architecture.unet.parameters()) == 1_411_233_860 and architecture.published
     assert (architecture.text_width, architecture.appearance_width) == (1024, 1024)
 
 
@@ -170,6 +218,45 @@ def test_a_hub_that_cannot_be_reached_is_one_sentence(monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(InputError, match=r"cannot be fetched .*give the folder instead"):
         local_folder(Path(f"hub:owner/name@{'0' * 40}"))
+
+
+def test_a_hub_that_drops_the_connection_is_one_sentence():
+    script = f"""
+from pathlib import Path
+from dreamvideo.errors import InputError
+from dreamvideo.pretrained import local_folder
+try:
+    local_folder(Path("hub:owner/name@{"0" * 40}"))
+except InputError as error:
+    print(error)
+"""
+    with dropping_server() as address:
+        environment = os.environ | {"HF_ENDPOINT": address, "HF_HUB_OFFLINE": "0"}
+        done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"cannot be fetched \(.*; download it where there is a network", done.stdout)
+    assert done.stdout.count("\n") == 1
+
+
+@contextmanager
+def dropping_server():
+    """The address of a server that accepts every connection and closes it without an answer."""
+
+    class Dropping(socketserver.BaseRequestHandler):
+        def handle(self):
+            self.request.recv(1024)
+
+    with socketserver.TCPServer(("127.0.0.1", 0), Dropping) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
+def test_what_another_library_says_is_cut_between_its_sentences():
+    assert in_brief(OSError("No.\n Not  here.")) == "No. Not here."
+    assert in_brief(OSError("It failed. " + "Because of that " * 20)) == "It failed"
+    long = in_brief(OSError("because of that " * 20))
+    assert len(long) <= 200 and long.endswith(" ...")
 
 
 @pytest.mark.parametrize("checkpointing", [False, True])
