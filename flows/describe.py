@@ -12,13 +12,21 @@ UNIT = 2**20  # the paper counts parameters in units of 2^20, rounded down
 
 
 def describe(params: Params) -> dict:
-    """The profile as JSON: base model, trainable parameters by stage, and settings."""
+    """The profile as JSON: base model, trainable parameters by stage, and settings.
+
+    Raises:
+        InputError: the base model's configuration is damaged.
+    """
     networks = describe_base_model(params.base_model)
     method = build_method(params)
     stages = method.trainable_parameters(networks)
     return {
         "profile": params.profile,
-        "base_model": {"name": params.base_model.name, "parameters": {"unet": count(networks.unet)}},
+        "base_model": {
+            "name": params.base_model.name,
+            "parameters": {"unet": count(networks.unet)},
+            "configuration": "published" if networks.published else "own",
+        },
         "method": {
             "name": method.name,
             "trainable_parameters": stages,
@@ -33,6 +41,13 @@ def count(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
+def in_units(number: int) -> str:
+    """A number of parameters the way the paper prints it, in units of 2^20; below one, in those of 2^10."""
+    if number < UNIT:
+        return f"{number // 2**10}K" if number >= 2**10 else "<1K"
+    return str(number // UNIT)
+
+
 def show(description: dict, console: Console) -> None:
     """Print a description for people."""
     method = description["method"]
@@ -43,8 +58,12 @@ def show(description: dict, console: Console) -> None:
         title=f"{method['name']} on {description['base_model']['name']}",
     )
     for stage, number in method["trainable_parameters"].items():
-        table.add_row(stage, f"{number:,}", str(number // UNIT))
+        table.add_row(stage, f"{number:,}", in_units(number))
     console.print(f"profile [bold]{description['profile']}[/]")
-    console.print(f"UNet: {description['base_model']['parameters']['unet']:,} parameters, frozen")
+    base = description["base_model"]
+    console.print(f"UNet: {base['parameters']['unet']:,} parameters, frozen")
+    if base["configuration"] == "published":
+        weights = description["settings"]["base_model"]["weights"]
+        console.print(f"published configuration, no weights there: {weights}", soft_wrap=True)
     console.print(table)
     console.print(f"all settings: dreamvideo describe --profile {description['profile']} --json")
