@@ -5,6 +5,7 @@ UNet3DConditionModel is the same network under other names.
 """
 
 import pickle
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -41,7 +42,7 @@ def read_checkpoint(path: Path) -> Mapping:
         raise InputError(
             f"{path} holds more than plain tensors, or is none of torch's files; fetch it anew, or export its state_dict"
         ) from error
-    except (RuntimeError, EOFError, ValueError, KeyError) as error:
+    except Exception as error:  # a file cut within torch's own structures raises nearly anything
         raise InputError(f"{path} is truncated or damaged; fetch it anew") from error
     if not isinstance(content, Mapping):
         raise InputError(f"{path} holds a {type(content).__name__}, must hold tensors by name; give another file")
@@ -59,11 +60,15 @@ def convert_unet(state_dict: Mapping, config: Mapping) -> dict[str, Tensor]:
         Tensors by the names of UNet3DConditionModel.
 
     Raises:
-        InputError: a tensor that such a UNet does not have.
+        InputError: a tensor that such a UNet does not have, or no tensor at all.
     """
     places = _places(config["layers_per_block"], len(config["block_out_channels"]))
-    converted = {}
-    for name, tensor in _tensors(state_dict).items():
+    tensors, converted = _tensors(state_dict), {}
+    if not tensors:
+        raise InputError("the checkpoint holds no tensors by name; give the base model's own file")
+    for name, tensor in tensors.items():
+        if "_adapter." in name:
+            raise InputError(f"the checkpoint holds {name!r}, which is an adapter's; give the base model's own file")
         place, rest = _split(name, places)
         new = ".".join((places[place], *rest))
         # The temporal transformers' projections are convolutions over a single frame there, linear layers here.
@@ -96,9 +101,9 @@ def convert_textual_identity(content: Mapping) -> dict[str, Tensor]:
     Raises:
         InputError: the file holds something else, or several token embeddings.
     """
-    named = content.get("string_to_param", {})
-    embedding = named.get("*")
-    if embedding is None or embedding.numel() != embedding.shape[-1]:
+    named = content.get("string_to_param")
+    embedding = named.get("*") if isinstance(named, Mapping | nn.ParameterDict) else None
+    if not isinstance(embedding, Tensor) or embedding.ndim == 0 or embedding.numel() != embedding.shape[-1]:
         raise InputError("this is no textual identity: it has no single embedding for '*'; give another file")
     return {"embedding": embedding.detach().flatten()}
 
@@ -112,17 +117,23 @@ def _convert_adapter(state_dict: Mapping, kind: str, belongs) -> dict[str, Tenso
         place, rest = _split(name, places)
         if not belongs(places[place]):
             raise InputError(f"this is no {kind} adapter, since it holds {name!r}; import it as the other kind")
-        *block, sublayer, linear, parameter = rest
-        if sublayer not in _SUBLAYERS or linear not in _LINEARS:
+        if len(rest) < 3 or rest[-3] not in _SUBLAYERS or rest[-2] not in _LINEARS:
             raise InputError(f"this is no {kind} adapter of DreamVideo, since it holds {name!r}; give another file")
+        *block, sublayer, linear, parameter = rest
         where = "/".join((*places[place].split("."), *block, _SUBLAYERS[sublayer]))
         converted[f"bottlenecks.{where}.{_LINEARS[linear]}.{parameter}"] = tensor
     return converted
 
 
 def _tensors(content: Mapping) -> dict[str, Tensor]:
-    """The tensors of a checkpoint, wherever they lie in it, without the prefix of data-parallel training."""
+    """The tensors of a checkpoint, wherever they lie in it, without the prefix of data-parallel training.
+
+    Raises:
+        InputError: it holds something else there.
+    """
     content = content.get("state_dict", content)
+    if not isinstance(content, Mapping) or not all(isinstance(name, str) for name in content):
+        raise InputError("the checkpoint's state_dict does not hold tensors by name; give another file")
     return {name.removeprefix("module."): value for name, value in content.items() if isinstance(value, Tensor)}
 
 
@@ -175,7 +186,7 @@ def _shape_of_unet(tensors: Mapping[str, Tensor]) -> tuple[int, int]:
     numbers: dict[str, set[int]] = {"input_blocks": set(), "output_blocks": set()}
     for name in tensors:
         part, number = name.split(".")[:2]
-        if part in numbers:
+        if part in numbers and re.fullmatch("[0-9]{1,2}", number):
             numbers[part].add(int(number))
     layers = 1
     while layers + 1 in numbers["input_blocks"]:  # the place after a level's last block is its downsampler's

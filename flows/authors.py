@@ -89,5 +89,6 @@ def _method(params: Params) -> DreamVideo:
 def _save(params: Params, kind: str, tensors: dict[str, Tensor], sources: tuple[Path, ...], out: Path) -> None:
     if out.suffix != ".safetensors":
         raise InputError(f"--out is {str(out)!r}; give a file name that ends in .safetensors")
+    tensors = {name: tensor.float() for name, tensor in tensors.items()}  # adapters are float32, whatever the UNet is
     schema = {"method": METHOD, "kind": kind, "base_model": base_model_key(params.base_model)}
     save_weights(out, tensors, schema | {"converted_from": {path.name: sha256_file(path) for path in sources}})

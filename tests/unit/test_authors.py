@@ -119,12 +119,45 @@ def test_a_checkpoint_of_something_else_is_refused_by_name(unet):
         convert_identity({temporal: torch.zeros(1)})
 
 
+def test_a_base_is_neither_empty_nor_an_adapter(unet):
+    for empty in ({}, {"state_dict": {}}, {"state_dict": {"step": 1}}):
+        with pytest.raises(InputError, match="holds no tensors by name; give the base model's own file"):
+            convert_unet(empty, unet.config)
+    adapter = "input_blocks.0.1.transformer_blocks.0.foo_adapter.up_linear.bias"
+    with pytest.raises(InputError, match=rf"holds '{adapter}', which is an adapter's; give the base"):
+        convert_unet({adapter: torch.zeros(1)}, unet.config)
+
+
+@pytest.mark.parametrize("content", [{"state_dict": None}, {"state_dict": torch.zeros(2)}, {0: torch.zeros(2)}])
+def test_a_checkpoint_without_names_is_refused(unet, content):
+    for convert in (convert_identity, convert_motion, lambda found: convert_unet(found, unet.config)):
+        with pytest.raises(InputError, match="state_dict does not hold tensors by name; give another file"):
+            convert(content)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "input_blocks.x.foo_adapter.y",
+        "output_blocks.99999999999.0.foo_adapter.y",
+        "input_blocks.1.1.attn_adapter.",
+        "input_blocks.1.1._adapter.up_linear.bias",
+        "_adapter.y",
+    ],
+)
+def test_an_adapters_tensor_without_a_place_is_refused(name):
+    with pytest.raises(InputError, match=r"holds .*; give another file"):
+        convert_identity({name: torch.zeros(1)})
+
+
 def test_a_textual_identity_becomes_ours():
     embedding = torch.arange(CONTEXT).float()
     theirs = {"string_to_token": {"*": 265}, "string_to_param": torch.nn.ParameterDict({"*": embedding[None]})}
     ours = TextualIdentity(torch.zeros(CONTEXT))
     ours.load_state_dict(convert_textual_identity(theirs))
     assert ours.embedding.equal(embedding)
-    for wrong in ({}, {"string_to_param": {"*": torch.zeros(2, CONTEXT)}}):
+    several, scalar = torch.zeros(2, CONTEXT), torch.tensor(1.0)
+    named = [{}, {"*": several}, {"*": scalar}, {"*": 1.0}, {"*": None}, torch.zeros(2), None]
+    for wrong in ({}, *({"string_to_param": value} for value in named)):
         with pytest.raises(InputError, match="no textual identity"):
             convert_textual_identity(wrong)

@@ -82,6 +82,25 @@ def test_the_converted_base_and_adapters_give_what_theirs_give(published, import
     assert ((found - answer).norm() / answer.norm()).item() < 1e-5
 
 
+@torch.no_grad()
+def test_adapters_in_half_precision_work_on_a_base_in_full(published, imported, tmp_path):
+    folder, *_ = published
+    for file in ("motion.pth", "identity.pth"):
+        content = torch.load(folder / file, weights_only=True)["state_dict"]
+        torch.save({name: tensor.half() for name, tensor in content.items()}, tmp_path / file)
+    import_identity(imported, tmp_path / "identity.pth", folder / "text.pt", tmp_path / "dog.safetensors")
+    import_motion(imported, tmp_path / "motion.pth", tmp_path / "jump.safetensors")
+    subject, motion = (read_weights(tmp_path / f"{name}.safetensors")[0] for name in ("dog", "jump"))
+    assert {tensor.dtype for tensor in (*subject.values(), *motion.values())} == {torch.float32}
+    from flows.plan import build_method
+
+    base = load_base_model(imported.base_model, ComputeParams(device="cpu"))
+    reference = torch.rand(3, base.frame_size, base.frame_size) * 2 - 1
+    with build_method(imported).composed(base, subject, motion, reference):
+        found = base.predict(torch.randn(2, 4, 3, 8, 8), torch.tensor([801, 801]), torch.randn(2, 5, CONTEXT))
+    assert found.isfinite().all()
+
+
 def test_what_is_imported_says_where_it_came_from(published, imported, tmp_path):
     folder, *_ = published
     import_motion(imported, folder / "motion.pth", tmp_path / "jump.safetensors")
@@ -122,6 +141,15 @@ def test_a_base_that_does_not_fit_leaves_no_folder(published, tmp_path):
         import_base(folder / "base.pth", tmp_path / "appearance", tmp_path / "out")
 
 
+def test_a_damaged_configuration_in_like_is_one_sentence(published, tmp_path):
+    folder, *_ = published
+    (tmp_path / "like" / "unet").mkdir(parents=True)
+    for content in ("{", '{"down_block_types": ["DownBlock2D"]}'):
+        (tmp_path / "like" / "unet" / "config.json").write_text(content)
+        with pytest.raises(InputError, match=r"unet/config.json does not describe a UNet3DConditionModel .*; give"):
+            import_base(folder / "base.pth", tmp_path / "like", tmp_path / "out")
+
+
 class Harmful:
     def __reduce__(self):
         return (Path.touch, (Path("unpickled"),))
@@ -144,6 +172,12 @@ def test_damaged_and_foreign_files_are_one_sentence(published, tmp_path):
     cut.write_bytes(cut.read_bytes()[:3000])
     with pytest.raises(InputError, match=r"cut\.pth"):
         read_checkpoint(cut)
+    torch.save({"a": torch.zeros(3, 4), "step": 1}, cut, _use_new_zipfile_serialization=False)
+    whole = cut.read_bytes()
+    for length in range(len(whole)):
+        cut.write_bytes(whole[:length])
+        with pytest.raises(InputError, match=r"cut\.pth .*; fetch it anew"):
+            read_checkpoint(cut)
     torch.save([1, 2], tmp_path / "list.pth")
     with pytest.raises(InputError, match=r"holds a list, must hold tensors by name"):
         read_checkpoint(tmp_path / "list.pth")
