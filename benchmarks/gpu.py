@@ -1,38 +1,48 @@
 """Speed and memory of training and sampling on whatever device is there: `make bench` runs it too.
 
 Every figure stands beside a plain version of the same work, measured in the same run: float32, nothing kept between
-steps, both branches of guidance one after the other; on a GPU also beside compiled blocks. Read the ratios. Without
-published weights the paper's network is built at full size with random ones. On a CPU the pocket profile is measured,
-on a GPU the paper's; --profile chooses.
+steps, both branches of guidance one after the other; on a GPU also beside compiled blocks, whose outcome is compared
+with that of the same blocks as they are. Read the ratios. Work that the memory does not hold is said to not fit.
+Without published weights the paper's network is built at full size with random ones. On a CPU the pocket profile is
+measured, on a GPU the paper's; --profile chooses.
 """
 
 import argparse
 import gc
 import json
+import traceback
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from rich.console import Console
 from rich.table import Table
-from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks import plain
-from benchmarks.trial import CAPTION, Clock, Measured, few_steps, motion_data, seeded, subject_data
+from benchmarks import ours, plain
+from benchmarks.trial import STAGES, Clock, Measured
 from dreamvideo.base_models import load_base_model
 from dreamvideo.base_models.contract import VideoDiffusionModel
 from dreamvideo.params import ComputeParams, Params, load_params
-from dreamvideo.sample import sample_latents
-from flows.provenance import machine
+from flows.provenance import git_commit, machine
 
-ROUNDS = 4  # in turns, since machines have slow minutes
+T = TypeVar("T")
+Build = Callable[[Params, ComputeParams], VideoDiffusionModel]
+Found = dict[str, Measured | None]  # by way; None: it does not fit
+
+WORK = (*STAGES, "video")
+DOES_NOT_FIT = "does not fit"
 
 
 def main() -> None:
+    on_gpu = torch.cuda.is_available()
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--profile", default="paper" if torch.cuda.is_available() else "pocket")
-    params = load_params(profile=parser.parse_args().profile)
-    figures = measure(params, build_base)
+    parser.add_argument("--profile", default="paper" if on_gpu else "pocket")
+    rounds = "how often each way is built and measured, in turns, since machines have slow minutes; the best counts"
+    parser.add_argument("--rounds", type=int, default=1 if on_gpu else 4, help=rounds)
+    arguments = parser.parse_args()
+    params = load_params(profile=arguments.profile)
+    figures = measure(params, build_base, arguments.rounds)
     path = Path("benchmarks") / f"speed-{params.profile}.json"
     path.write_text(json.dumps(figures, indent=2) + "\n")
     show(figures)
@@ -47,98 +57,123 @@ def build_base(params: Params, compute: ComputeParams) -> VideoDiffusionModel:
     return load_base_model(params.base_model, compute)
 
 
-def measure(
-    params: Params, build: Callable[[Params, ComputeParams], VideoDiffusionModel], rounds: int = ROUNDS
-) -> dict:
+def measure(params: Params, build: Build, rounds: int) -> dict:
     """All figures of a profile: each stage and a video, this project's way and plainly, in turns; the best of each."""
-    computes = {"plain": ComputeParams(device=params.compute.device), "ours": params.compute}
-    if params.compute.torch_device().type == "cuda":
-        computes["compiled"] = params.compute.model_copy(update={"compiled": True})
-    ways: dict[str, dict[str, Measured]] = {way: {} for way in computes}
+    device = params.compute.torch_device()
+    ways = {"plain": ComputeParams(device=params.compute.device), "ours": params.compute}
+    if device.type == "cuda":
+        ways["compiled"] = params.compute.model_copy(update={"compiled": True})
+    found: dict[str, Found] = {name: {} for name in WORK}
     for _ in range(rounds):
-        for way, compute in computes.items():
-            base = build(params, compute)
-            work = plain.work if way == "plain" else ours
-            for name, run in work(base, params).items():
-                found = _measured(base.device, run)
-                ways[way][name] = min(ways[way].get(name, found), found, key=lambda one: one.seconds)
-            device = base.device
-            del base
-            gc.collect()
+        for way, compute in ways.items():
+            for name, measured in _measured(
+                params, build, compute, plain.work if way == "plain" else ours.work
+            ).items():
+                found[name][way] = _better(found[name].get(way), measured)
+            _free(compute)
     peak = matrix_product(device)
+    work = {name: _row(found[name], _steps(params, name), peak) for name in WORK}
     return {
         "profile": params.profile,
+        "commit": git_commit(),
         "device": torch.cuda.get_device_name() if device.type == "cuda" else "CPU",
         "machine": machine(),
         "matrix_product_tflops": round(peak, 3),
-        "work": {
-            name: _compared(mine, ways["plain"][name], ways.get("compiled", {}).get(name), steps_of(params, name), peak)
-            for name, mine in ways["ours"].items()
-        },
+        "work": work,
+        "grid": _grid(params, work),
     }
 
 
-def steps_of(params: Params, name: str) -> int:
+def _measured(params: Params, build: Build, compute: ComputeParams, work: Callable) -> dict[str, Measured | None]:
+    """Every kind of work on a base model that nothing holds afterwards."""
+    base = _fitting(lambda: build(params, compute))
+    if base is None:
+        return dict.fromkeys(WORK)
+    return {name: _fitting(run) for name, run in work(base, params).items()}
+
+
+def _fitting(run: Callable[[], T]) -> T | None:
+    """What some work gives, or None where the memory does not hold it."""
+    try:
+        return run()
+    except torch.OutOfMemoryError as error:
+        traceback.clear_frames(error.__traceback__)  # they hold the tensors
+        return None
+    finally:
+        gc.collect()
+        torch.cuda.empty_cache()
+
+
+def _free(compute: ComputeParams) -> None:
+    """Forget the base model of a way: it holds itself in circles, and compiled code holds it."""
+    if compute.compiled:
+        torch.compiler.reset()
+    gc.collect()
+    torch.cuda.empty_cache()
+
+
+def _better(one: Measured | None, other: Measured | None) -> Measured | None:
+    return min((each for each in (one, other) if each), key=lambda each: each.seconds, default=None)
+
+
+def _steps(params: Params, name: str) -> int:
     """How many steps the profile takes of a kind of work."""
     return params.sampling.steps if name == "video" else params.methods["dreamvideo"][name]["steps"]
 
 
-def ours(base: VideoDiffusionModel, params: Params) -> dict[str, Callable[[], Measured]]:
-    """The work as the flows do it, through the method's own training and this project's sampler."""
-    method, clock = few_steps(params), Clock(base.device)
+def _row(found: Found, steps: int, peak: float) -> dict:
+    """The figures of one kind of work; None where there is nothing to say.
 
-    def train(kind: str, stage: str) -> Measured:
-        data = subject_data(base) if kind == "subject" else motion_data(base, params)
-        trained = getattr(method, f"train_{kind}")(base, data, seeded(), lambda name, *_: clock.tick(name))
-        return Measured(clock.step(stage.replace("_", " ")), outcome=torch.tensor(trained.losses[stage][:1]))
-
-    def video() -> Measured:
-        text = base.encode_text(["", CAPTION])
-        frames = params.data.num_frames
-        latents = sample_latents(base, text, params.sampling, seeded(), frames, on_step=lambda _: clock.tick("video"))
-        return Measured(clock.step("video"), flops=_flops(base, params), outcome=latents)
-
+    Args:
+        found: by way.
+        steps: how many the profile takes.
+        peak: TFLOP/s of a large matrix product.
+    """
+    mine, plainly, compiled = (found.get(way) for way in ("ours", "plain", "compiled"))
+    rate = mine.flops / mine.seconds / 1e12 if mine and mine.flops else None
     return {
-        "textual_inversion": lambda: train("subject", "textual_inversion"),
-        "identity_adapter": lambda: train("subject", "identity_adapter"),
-        "motion_adapter": lambda: train("motion", "motion_adapter"),
-        "video": video,
-    }
-
-
-def _flops(base: VideoDiffusionModel, params: Params) -> float:
-    """Operations of one guided step of sampling."""
-    noisy = torch.randn(2, base.latent_shape[0], params.data.num_frames, *base.latent_shape[1:], device=base.device)
-    with FlopCounterMode(display=False) as counter, torch.inference_mode():
-        base.predict(noisy, torch.tensor(500, device=base.device), base.encode_text(["", CAPTION]))
-    return float(counter.get_total_flops())
-
-
-def _measured(device: torch.device, run: Callable[[], Measured]) -> Measured:
-    if device.type != "cuda":
-        return run()
-    torch.cuda.empty_cache()
-    torch.cuda.reset_peak_memory_stats()
-    measured = run()
-    measured.peak_bytes = torch.cuda.max_memory_allocated()
-    return measured
-
-
-def _compared(mine: Measured, plainly: Measured, compiled: Measured | None, steps: int, peak: float) -> dict:
-    error = (mine.outcome.float().cpu() - plainly.outcome.float().cpu()).norm() / plainly.outcome.float().cpu().norm()
-    rate = mine.flops / mine.seconds / 1e12 if mine.flops else None
-    return {
-        "seconds_per_step": round(mine.seconds, 4),
-        "seconds": round(mine.seconds * steps, 2),
-        "compiled_seconds_per_step": round(compiled.seconds, 4) if compiled else None,
-        "plain_seconds_per_step": round(plainly.seconds, 4),
-        "times_faster": round(plainly.seconds / mine.seconds, 2),
-        "relative_difference": float(f"{error.item():.2g}"),
+        "seconds_per_step": _per_step(found, "ours"),
+        "encoding_seconds": round(mine.encoding, 4) if mine else None,
+        "decoding_seconds": round(mine.decoding, 4) if mine else None,
+        "seconds": round(mine.encoding + mine.seconds * steps + mine.decoding, 2) if mine else None,
+        "compiled_seconds_per_step": _per_step(found, "compiled"),
+        "compiled_relative_difference": _difference(compiled, mine),
+        "plain_seconds_per_step": _per_step(found, "plain"),
+        "times_faster": round(plainly.seconds / mine.seconds, 2) if mine and plainly else None,
+        "relative_difference": _difference(mine, plainly),
         "tflops": round(rate, 3) if rate else None,
         "share_of_matrix_product": round(rate / peak, 3) if rate else None,
-        "peak_gib": round(mine.peak_bytes / 2**30, 2) if mine.peak_bytes else None,
-        "plain_peak_gib": round(plainly.peak_bytes / 2**30, 2) if plainly.peak_bytes else None,
+        "peak_gib": _gib(mine),
+        "plain_peak_gib": _gib(plainly),
     }
+
+
+def _per_step(found: Found, way: str) -> float | str | None:
+    if way not in found:
+        return None
+    return round(found[way].seconds, 4) if found[way] else DOES_NOT_FIT
+
+
+def _difference(one: Measured | None, other: Measured | None) -> float | None:
+    """How far an outcome is from another, as a share of that one."""
+    if not one or not other:
+        return None
+    mine, theirs = one.outcome.float(), other.outcome.float()
+    return float(f"{((mine - theirs).norm() / theirs.norm()).item():.2g}")
+
+
+def _gib(measured: Measured | None) -> float | None:
+    return round(measured.peak_bytes / 2**30, 2) if measured and measured.peak_bytes else None
+
+
+def _grid(params: Params, work: dict[str, dict]) -> dict:
+    """What the profile's benchmark takes on one device, all adapters trained; without saving and scoring."""
+    subjects, motions = params.data.subjects, params.data.motions
+    videos = subjects * motions * params.benchmark.prompts
+    times = {"textual_inversion": subjects, "identity_adapter": subjects, "motion_adapter": motions, "video": videos}
+    seconds = [work[name]["seconds"] for name in WORK]
+    hours = None if None in seconds else sum(work[name]["seconds"] * times[name] for name in WORK) / 3600
+    return {"subjects": subjects, "motions": motions, "videos": videos, "hours": hours and round(hours, 2)}
 
 
 def matrix_product(device: torch.device) -> float:
@@ -153,12 +188,17 @@ def matrix_product(device: torch.device) -> float:
 
 
 def show(figures: dict) -> None:
-    work = figures["work"]
+    work, grid = figures["work"], figures["grid"]
     table = Table("", *(name.replace("_", " ") for name in work), title=f"{figures['profile']} on {figures['device']}")
     for figure in next(iter(work.values())):
         values = (row[figure] for row in work.values())
         table.add_row(figure.replace("_", " "), *("-" if value is None else str(value) for value in values))
-    Console().print(table, f"a large matrix product: {figures['matrix_product_tflops']} TFLOP/s")
+    total = DOES_NOT_FIT if grid["hours"] is None else f"{grid['hours']} hours"
+    Console().print(
+        table,
+        f"a large matrix product: {figures['matrix_product_tflops']} TFLOP/s\n"
+        f"{grid['subjects']} x {grid['motions']}, {grid['videos']} videos, without saving and scoring: {total}",
+    )
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from benchmarks.trial import CAPTION, STEPS, WARM_UP, Clock, Measured, few_steps, motion_data, seeded, subject_data
+from benchmarks.trial import PROMPT, Clock, Measured, few_steps, made_up_adapters, motion_data, seeded, subject_data
 from dreamvideo.base_models.contract import VideoDiffusionModel
 from dreamvideo.dataset.clips import sample_window
 from dreamvideo.diffusion import make_noise
@@ -22,19 +22,18 @@ from dreamvideo.train import denoising_loss, optimise, training
 def work(base: VideoDiffusionModel, params: Params) -> dict[str, Callable[[], Measured]]:
     """Each stage and a video, by the names that benchmarks/gpu.py measures."""
     return {
-        "textual_inversion": lambda: _subject(base, params)["textual_inversion"],
-        "identity_adapter": lambda: _subject(base, params)["identity_adapter"],
+        "textual_inversion": lambda: _subject(base, params, "textual_inversion"),
+        "identity_adapter": lambda: _subject(base, params, "identity_adapter"),
         "motion_adapter": lambda: _motion(base, params),
         "video": lambda: _video(base, params),
     }
 
 
-def _subject(base: VideoDiffusionModel, params: Params) -> dict[str, Measured]:
+def _subject(base: VideoDiffusionModel, params: Params, measured: str) -> Measured:
     """Every step encodes its images and its words."""
     data, generator, clock = subject_data(base), seeded(), Clock(base.device)
-    method = few_steps(params)
+    method, first_losses = few_steps(params, measured), {}
     identity = TextualIdentity.from_class_word(base, data.class_word)
-    measured = {}
 
     def loss(batch: int) -> Tensor:
         latents = base.encode_frames(data.images[:, None])
@@ -46,10 +45,10 @@ def _subject(base: VideoDiffusionModel, params: Params) -> dict[str, Measured]:
     def stage(name: str, parameters) -> None:
         options = getattr(method.options, name)
         losses = optimise(
-            parameters, lambda: loss(options.batch_size), STEPS + WARM_UP, options.learning_rate,
+            parameters, lambda: loss(options.batch_size), options.steps, options.learning_rate,
             lambda *_: clock.tick(name),
         )  # fmt: skip
-        measured[name] = Measured(clock.step(name), outcome=torch.tensor(losses[:1]))
+        first_losses[name] = torch.tensor(losses[:1])
 
     with training(base, generator):
         stage("textual_inversion", identity.parameters())
@@ -57,13 +56,13 @@ def _subject(base: VideoDiffusionModel, params: Params) -> dict[str, Measured]:
         adapter = method.identity_adapter(base).to(base.device)
         with adapter.inject(base.unet):
             stage("identity_adapter", adapter.parameters())
-    return measured
+    return clock.measured(measured, first_losses[measured])
 
 
 def _motion(base: VideoDiffusionModel, params: Params) -> Measured:
     """Every step encodes its clip, its caption and its appearance."""
     data, generator, clock = motion_data(base, params), seeded(), Clock(base.device)
-    method = few_steps(params)
+    method = few_steps(params, "motion_adapter")
     options, clip = method.options.motion_adapter, data.clips[0]
 
     def loss() -> Tensor:
@@ -80,23 +79,38 @@ def _motion(base: VideoDiffusionModel, params: Params) -> Measured:
         adapter = method.motion_adapter(base).to(base.device)
         with adapter.inject(base.unet):
             losses = optimise(
-                adapter.parameters(), loss, STEPS + WARM_UP, options.learning_rate, lambda *_: clock.tick("motion")
+                adapter.parameters(), loss, options.steps, options.learning_rate, lambda *_: clock.tick("motion")
             )
-    return Measured(clock.step("motion"), outcome=torch.tensor(losses[:1]))
+    return clock.measured("motion", torch.tensor(losses[:1]))
 
 
 @torch.no_grad()
 def _video(base: VideoDiffusionModel, params: Params) -> Measured:
-    """Two passes of the UNet a step, the words encoded for each."""
+    """Two passes of the UNet a step with both adapters, the words and the appearance encoded for each."""
     base.unet.eval()
     clock, sampling, channels = Clock(base.device), params.sampling, base.latent_shape[0]
+    method = few_steps(params)
+    options, reference = method.options, subject_data(base).images[:1]
+    identity, adapter, motion = (part.to(base.device) for part in made_up_adapters(method, base))
+
+    def branch(prompt: str, share: float, strength: float) -> Tensor:
+        """One branch of guidance; ``share`` of the reference's appearance is seen."""
+        motion.guide(
+            share * base.encode_appearance(reference).to(base.device), torch.tensor([strength]).to(base.device)
+        )
+        return base.predict(latents, timestep, identity.encode(base, [prompt]))
+
     shape = (1, channels, params.data.num_frames, *base.latent_shape[1:])
     latents = make_noise(shape, seeded(), base.offset_noise).to(base.device) * base.scheduler.init_noise_sigma
     base.scheduler.set_timesteps(sampling.steps)
-    for timestep in base.scheduler.timesteps:
-        unconditional = base.predict(latents, timestep, base.encode_text([""]))
-        conditional = base.predict(latents, timestep, base.encode_text([CAPTION]))
-        prediction = unconditional + sampling.guidance_scale * (conditional - unconditional)
-        latents = base.scheduler.step(prediction, timestep, latents, eta=0.0).prev_sample
-        clock.tick("video")
-    return Measured(clock.step("video"), outcome=latents)
+    with (
+        adapter.scaled(options.identity_strength).inject(base.unet),
+        motion.scaled(options.motion_strength).inject(base.unet),
+    ):
+        for timestep in base.scheduler.timesteps:
+            unconditional = branch("", 0.0, options.unconditional_appearance_strength)
+            conditional = branch(PROMPT, 1.0, options.appearance_strength)
+            prediction = unconditional + sampling.guidance_scale * (conditional - unconditional)
+            latents = base.scheduler.step(prediction, timestep, latents, eta=0.0).prev_sample
+            clock.tick("video")
+    return clock.measured("video", latents)

@@ -4,50 +4,73 @@ Shapes: S pixels a side.
 """
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from dreamvideo.adapters import Adapter
 from dreamvideo.base_models.contract import VideoDiffusionModel
 from dreamvideo.methods.contract import MotionData, SubjectData
 from dreamvideo.methods.dreamvideo import DreamVideo
 from dreamvideo.params import Params
+from dreamvideo.textual_inversion import TextualIdentity
 
 STEPS = 8  # measured of each stage, after WARM_UP
 WARM_UP = 2
 STAGES = ("textual_inversion", "identity_adapter", "motion_adapter")
 IMAGES, CLASS_WORD, CAPTION = 5, "dog", "a dog is running"
+PROMPT = "a * is running"
 
 
 @dataclass
 class Measured:
-    """One kind of work: seconds a step, what it computed, and what it held."""
+    """One kind of work: seconds a step and seconds besides, what it computed, and what it held."""
 
-    seconds: float
-    flops: float | None = None  # of a step
-    peak_bytes: int | None = None  # on a GPU
-    outcome: Tensor | None = None  # to compare two versions of the same work
+    seconds: float  # a step
+    flops: float | None = None  # of a step, with what gradient checkpointing computes again
+    peak_bytes: int | None = None  # on a GPU, while the steps run
+    outcome: Tensor | None = None  # on the CPU, to compare two versions of the same work
+    encoding: float = 0.0  # seconds, before the first step
+    decoding: float = 0.0  # seconds, after the last
 
 
 class Clock:
-    """Seconds between steps, the device's work included."""
+    """Seconds between steps, the device's work included, and on a GPU the memory that they hold at most."""
 
     def __init__(self, device: torch.device) -> None:
-        self.device, self.ticks = device, {}
+        self.device, self.ticks, self.peaks = device, {}, {}
 
     def tick(self, name: str) -> None:
-        """A step ends."""
+        """A step ends; the first of a kind, with which its peak of memory starts anew."""
         if self.device.type == "cuda":
             torch.cuda.synchronize()
+            if name not in self.ticks:
+                torch.cuda.reset_peak_memory_stats()
+            self.peaks[name] = torch.cuda.max_memory_allocated()
         self.ticks.setdefault(name, []).append(time.perf_counter())
 
     def step(self, name: str) -> float:
         """Median seconds of a step, the first ones left out; the clock of this work starts anew."""
         ticks = self.ticks.pop(name)[WARM_UP:]
         return median(after - before for before, after in pairwise(ticks))
+
+    def measured(self, name: str, outcome: Tensor, **besides: float) -> Measured:
+        """What was measured of the steps of a kind, with what else is known of them."""
+        return Measured(self.step(name), peak_bytes=self.peaks.get(name), outcome=outcome.detach().cpu(), **besides)
+
+    @torch.no_grad()
+    def once(self, work: Callable[[], object]) -> float:
+        """Seconds of work that is done once; it is done twice here, for the first time sets up the device."""
+        work()
+        self.tick("once")
+        work()
+        self.tick("once")
+        before, after = self.ticks.pop("once")
+        return after - before
 
 
 def subject_data(base: VideoDiffusionModel) -> SubjectData:
@@ -69,7 +92,18 @@ def seeded() -> torch.Generator:
     return torch.Generator().manual_seed(0)
 
 
-def few_steps(params: Params) -> DreamVideo:
-    """The profile's method with as many steps as are measured."""
+def few_steps(params: Params, stage: str | None = None, steps: int | None = None) -> DreamVideo:
+    """The profile's method with so many steps of a stage (None: as are measured), and one of every other."""
+    steps = steps or WARM_UP + STEPS
     options = params.methods["dreamvideo"]
-    return DreamVideo(options | {stage: options[stage] | {"steps": WARM_UP + STEPS} for stage in STAGES})
+    return DreamVideo(options | {one: options[one] | {"steps": steps if one == stage else 1} for one in STAGES})
+
+
+def made_up_adapters(method: DreamVideo, base: VideoDiffusionModel) -> tuple[TextualIdentity, Adapter, Adapter]:
+    """A textual identity, an identity adapter and a motion adapter that act, untrained; each time the same."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        identity, motion = method.identity_adapter(base), method.motion_adapter(base)
+        for bottleneck in (*identity.bottlenecks.values(), *motion.bottlenecks.values()):
+            nn.init.normal_(bottleneck.up.weight, std=0.01)
+    return TextualIdentity.from_class_word(base, CLASS_WORD), identity, motion

@@ -1,19 +1,61 @@
 """The harness that measures speed: both versions of every kind of work run and agree, on a tiny base model."""
 
+import time
+import weakref
+
 import pytest
 import torch
+from torch import nn
 
+from benchmarks import gpu, ours, plain, trial
 from benchmarks.gpu import build_base, measure, show
 from benchmarks.random_modelscope import random_modelscope
+from benchmarks.trial import Clock, Measured
 from dreamvideo.params import ComputeParams, load_params
 from tests.tiny import QuietModel
 
 
 @pytest.fixture(scope="module")
-def figures():
+def params():
     params = load_params()
-    params = params.model_copy(update={"sampling": params.sampling.model_copy(update={"steps": 5})})
-    return measure(params, lambda _, compute: QuietModel(compute), rounds=1)
+    changes = {
+        "sampling": params.sampling.model_copy(update={"steps": 5}),
+        "data": params.data.model_copy(update={"num_frames": 4}),
+    }
+    return params.model_copy(update=changes)
+
+
+class SlowModel(QuietModel):
+    """Whose coding of pixels takes a time that shows."""
+
+    def encode_frames(self, frames):
+        time.sleep(0.02)
+        return super().encode_frames(frames)
+
+    def decode_latents(self, latents):
+        time.sleep(0.03)
+        return super().decode_latents(latents)
+
+
+@pytest.fixture(scope="module")
+def built():
+    """Of every base model that was built: whether an earlier one was still there."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def figures(params, built):
+    earlier = []
+
+    def build(_, compute):
+        built.append(any(one() is not None for one in earlier))
+        base = SlowModel(compute)
+        earlier.extend((weakref.ref(base), weakref.ref(base.unet)))
+        return base
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(trial, "STEPS", 3)
+        return measure(params, build, rounds=1)
 
 
 def test_every_kind_of_work_is_measured_against_a_plain_version_that_agrees(figures):
@@ -21,13 +63,30 @@ def test_every_kind_of_work_is_measured_against_a_plain_version_that_agrees(figu
     for row in figures["work"].values():
         assert row["seconds_per_step"] > 0 and row["plain_seconds_per_step"] > 0
         assert row["relative_difference"] < 1e-3
+        assert row["tflops"] >= 0 and row["share_of_matrix_product"] >= 0
         assert row["peak_gib"] is None, "a CPU's peak is the whole process's"
+    assert figures["commit"]
 
 
-def test_the_operations_of_a_video_s_step_are_counted(figures):
-    video = figures["work"]["video"]
-    assert video["tflops"] >= 0 and figures["matrix_product_tflops"] > 0
-    assert video["seconds"] == pytest.approx(5 * video["seconds_per_step"], abs=0.01)
+def test_a_base_model_is_gone_before_the_next_is_built(figures, built):
+    assert built == [False, False]
+
+
+def test_a_whole_is_its_steps_and_what_is_encoded_and_decoded_once(figures):
+    work = figures["work"]
+    assert work["textual_inversion"]["encoding_seconds"] >= 0.02 and work["motion_adapter"]["encoding_seconds"] >= 0.02
+    assert work["identity_adapter"]["encoding_seconds"] < 0.01, "its images are encoded already"
+    video = work["video"]
+    once = video["encoding_seconds"] + video["decoding_seconds"]
+    assert video["decoding_seconds"] >= 0.03
+    assert video["seconds"] == pytest.approx(5 * video["seconds_per_step"] + once, abs=0.01)
+
+
+def test_the_grid_is_every_adapter_and_every_video(figures):
+    seconds = {name: row["seconds"] for name, row in figures["work"].items()}
+    adapters = 20 * (seconds["textual_inversion"] + seconds["identity_adapter"]) + 30 * seconds["motion_adapter"]
+    assert figures["grid"]["videos"] == 600
+    assert figures["grid"]["hours"] == pytest.approx((adapters + 600 * seconds["video"]) / 3600, abs=0.006)
 
 
 def test_the_table_shows_every_figure(figures, capsys, monkeypatch):
@@ -35,6 +94,72 @@ def test_the_table_shows_every_figure(figures, capsys, monkeypatch):
     show(figures)
     shown = capsys.readouterr().out
     assert "seconds per step" in shown and "TFLOP/s" in shown
+    assert f"20 x 30, 600 videos, without saving and scoring: {figures['grid']['hours']} hours" in shown
+
+
+def no_memory(*_):
+    raise torch.OutOfMemoryError("CUDA out of memory")
+
+
+@pytest.fixture
+def only_videos(monkeypatch):
+    """The stages of training cost the tests no time."""
+    for way in (ours, plain):
+        work = way.work
+        monkeypatch.setattr(way, "work", lambda *given, work=work: {"video": work(*given)["video"]})
+    monkeypatch.setattr(gpu, "WORK", ("video",))
+    monkeypatch.setattr(gpu, "matrix_product", lambda _: 1.0)
+    monkeypatch.setattr(gpu, "_grid", lambda *_: {"subjects": 20, "motions": 30, "videos": 600, "hours": None})
+
+
+def test_a_plain_version_that_does_not_fit_leaves_the_rest(params, only_videos, monkeypatch, capsys):
+    monkeypatch.setattr(plain, "_video", no_memory)
+    figures = measure(params, lambda _, compute: QuietModel(compute), rounds=1)
+    video = figures["work"]["video"]
+    assert video["plain_seconds_per_step"] == "does not fit" and video["seconds_per_step"] > 0
+    assert video["times_faster"] is None and video["relative_difference"] is None
+    show(figures)
+    assert "does not fit" in capsys.readouterr().out
+
+
+def test_a_base_model_that_does_not_fit_is_said_to(params, only_videos):
+    video = measure(params, no_memory, rounds=1)["work"]["video"]
+    assert video["seconds_per_step"] == video["plain_seconds_per_step"] == "does not fit"
+    assert video["seconds"] is None and video["tflops"] is None
+
+
+def test_compiled_blocks_are_compared_with_the_blocks_as_they_are():
+    outcomes = {"plain": 4.0, "ours": 2.0, "compiled": 3.0}
+    found = {way: Measured(1.0, outcome=torch.tensor([value])) for way, value in outcomes.items()}
+    row = gpu._row(found, 5, 1.0)
+    assert row["compiled_relative_difference"] == 0.5 and row["relative_difference"] == 0.5
+    assert gpu._row(found | {"compiled": None}, 5, 1.0)["compiled_seconds_per_step"] == "does not fit"
+    del found["compiled"]
+    assert gpu._row(found, 5, 1.0)["compiled_seconds_per_step"] is None
+
+
+def test_the_operations_of_a_step_are_those_of_its_products_forwards_and_backwards():
+    layer = nn.Linear(8, 16, bias=False)
+
+    def run(tick):
+        for name in ("step", "step"):
+            layer(torch.ones(4, 8, requires_grad=True)).sum().backward()
+            tick(name)
+
+    assert ours.operations(run, "step") == 3 * 2 * 4 * 8 * 16
+
+
+def test_the_memory_of_a_stage_is_not_that_of_another(monkeypatch):
+    held = iter((70, 50, 20, 30, 25))
+    resets = []
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda: resets.append(1))
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda: next(held))
+    clock = Clock(torch.device("cuda"))
+    for name in ("first", "first", "second", "second"):
+        clock.tick(name)
+    assert len(resets) == 2
+    assert clock.peaks == {"first": 50, "second": 30}
 
 
 def test_the_published_network_is_built_with_random_weights_where_there_are_none(tmp_path, monkeypatch):
