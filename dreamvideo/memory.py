@@ -7,6 +7,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
+from dreamvideo.params import ComputeParams, ExecutionParams
+
 
 def in_chunks(work: Callable[[Tensor], Tensor], items: Tensor, size: int) -> Tensor:
     """Work on independent items a chunk at a time; the chunk is halved whenever memory does not suffice.
@@ -30,9 +32,15 @@ def in_chunks(work: Callable[[Tensor], Tensor], items: Tensor, size: int) -> Ten
 def memory_explained(what: str, remedy: str) -> Iterator[None]:
     """Say what ran out of memory, how much there is, and what lowers the need.
 
+    Args:
+        what: the work within the block, whose peak of memory starts anew.
+        remedy: what to do, as the functions below say.
+
     Raises:
         RuntimeError: in place of torch's own error; the memory is free again for what comes next.
     """
+    if torch.cuda.is_initialized():
+        torch.cuda.reset_peak_memory_stats()  # an earlier stage's says nothing about this work
     try:
         yield
         return
@@ -45,3 +53,28 @@ def memory_explained(what: str, remedy: str) -> Iterator[None]:
         used, total = torch.cuda.max_memory_allocated() / 2**30, torch.cuda.mem_get_info()[1] / 2**30
         there = f" (more than {used:.1f} GiB needed, the GPU has {total:.1f} GiB)"
     raise RuntimeError(f"{what} does not fit into the GPU's memory{there}; {remedy}")
+
+
+def training_remedy(compute: ComputeParams) -> str:
+    """What lowers the memory of training, without what is set already."""
+    checkpointing = [] if compute.gradient_checkpointing else ["set compute.gradient_checkpointing to true"]
+    return _remedy([*checkpointing, *_precision(compute), "lower batch_size or data.num_frames"])
+
+
+def sampling_remedy(compute: ComputeParams) -> str:
+    """What lowers the memory of sampling, without what is set already."""
+    return _remedy([*_precision(compute), "lower data.num_frames"])
+
+
+def scoring_remedy(execution: ExecutionParams) -> str:
+    """What lowers the memory of scoring a video, whose frames are embedded together."""
+    beside = ["set execution.overlap to false"] if execution.overlap else []
+    return _remedy([*beside, "lower data.num_frames"])
+
+
+def _precision(compute: ComputeParams) -> list[str]:
+    return [] if compute.precision == "bfloat16" else ["set compute.precision to bfloat16"]
+
+
+def _remedy(steps: list[str]) -> str:
+    return ", ".join([*steps, "or end other processes on the GPU"])

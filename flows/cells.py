@@ -13,7 +13,7 @@ from prefect import task
 from dreamvideo.dataset.clips import stride, write_clip
 from dreamvideo.dataset.images import read_image
 from dreamvideo.files import seed_from
-from dreamvideo.memory import memory_explained
+from dreamvideo.memory import memory_explained, sampling_remedy, scoring_remedy
 from dreamvideo.sample import invert_latents, sample_latents
 from dreamvideo.weights import read_weights
 from flows.claims import Taken, claimed
@@ -24,7 +24,6 @@ from flows.tracking import GENERATION_KEY, flatten
 from flows.workbench import Workbench, workbench
 
 KIND = "cell"
-SAMPLING_REMEDY = "set compute.precision to bfloat16, or lower data.num_frames"
 # The keys of what a video was made of: adapters, and all else that decides it but prompt and seed; and of all that
 # decides its scores, which two cells must share to be compared.
 SUBJECT_KEY, MOTION_KEY = "dreamvideo.subject_key", "dreamvideo.motion_key"
@@ -94,7 +93,8 @@ def run_cell(bench: Workbench, plan: CellPlan, adapters: dict[str, str], parent:
             record.metrics["seconds.generate"] = time.monotonic() - started
             write_clip(path, frames, bench.params.data.fps)
         generated = time.monotonic()
-        record.metrics |= bench.suite.score_video(path, subject, motion, plan.prompt)
+        with memory_explained(f"scoring {name}", scoring_remedy(bench.params.execution)):
+            record.metrics |= bench.suite.score_video(path, subject, motion, plan.prompt)
         record.metrics["seconds.score"] = time.monotonic() - generated
         bench.tracking.keep(record, path)
     return record.run_id
@@ -111,17 +111,17 @@ def sample_video(bench: Workbench, plan: VideoPlan, identity: Tensors, motion: T
     images = bench.catalog.subject(plan.subject).images
     reference = images[int(torch.randint(len(images), (1,), generator=generator))]
     sampling = bench.params.sampling
-    inverted = _inverted_clip(bench, plan) if sampling.inversion_strength else None
-    with (
-        memory_explained(f"generating {plan.subject} x {plan.motion}", SAMPLING_REMEDY),
-        bench.method.composed(bench.base, identity, motion, read_image(reference, bench.base.frame_size)) as encode,
-        torch.no_grad(),
-        bar(f"{plan.subject} x {plan.motion}", sampling.steps) as line,
-    ):
-        text = encode([sampling.negative_prompt, plan.prompt])
-        frames = bench.params.data.num_frames
-        latents = sample_latents(bench.base, text, sampling, generator, frames, inverted, line.at)
-        return to_bytes(bench.base.decode_latents(latents)[0]).cpu()
+    with memory_explained(f"generating {plan.subject} x {plan.motion}", sampling_remedy(bench.params.compute)):
+        inverted = _inverted_clip(bench, plan) if sampling.inversion_strength else None
+        with (
+            bench.method.composed(bench.base, identity, motion, read_image(reference, bench.base.frame_size)) as encode,
+            torch.no_grad(),
+            bar(f"{plan.subject} x {plan.motion}", sampling.steps) as line,
+        ):
+            text = encode([sampling.negative_prompt, plan.prompt])
+            frames = bench.params.data.num_frames
+            latents = sample_latents(bench.base, text, sampling, generator, frames, inverted, line.at)
+            return to_bytes(bench.base.decode_latents(latents)[0]).cpu()
 
 
 def _inverted_clip(bench: Workbench, plan: VideoPlan) -> torch.Tensor:

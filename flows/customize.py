@@ -11,7 +11,7 @@ from dreamvideo.dataset.catalog import Motion, Subject, verify_files
 from dreamvideo.dataset.clips import check_length, read_clip, resize_frames, write_clip
 from dreamvideo.dataset.images import open_image, read_image, read_mask
 from dreamvideo.files import seed_from
-from dreamvideo.memory import memory_explained
+from dreamvideo.memory import memory_explained, training_remedy
 from dreamvideo.methods.contract import MotionData, SubjectData, Trained
 from dreamvideo.params import Params
 from dreamvideo.sample import sample_latents
@@ -24,7 +24,6 @@ from flows.tracking import flatten
 from flows.workbench import Workbench, workbench
 
 KIND = "adapter"
-TRAINING_REMEDY = "set compute.gradient_checkpointing and precision bfloat16, or lower batch_size or data.num_frames"
 PREVIEW_PROMPTS = ("a * on the beach", "a * in the meadow", "a * at night", "a * in the room")
 
 
@@ -52,7 +51,7 @@ def train_adapter(bench: Workbench, plan: AdapterPlan) -> str:
             "method": bench.method.name,
             "base_model": bench.base.key[:12],
         }
-        with memory_explained(f"training {plan.kind} {plan.name}", TRAINING_REMEDY):
+        with memory_explained(f"training {plan.kind} {plan.name}", training_remedy(bench.params.compute)):
             trained, previews = train(bench, plan, Path(folder))
         record.params["parameters"] = sum(tensor.numel() for tensor in trained.tensors.values())
         record.curves |= {f"loss.{stage}": dict(enumerate(curve, start=1)) for stage, curve in trained.losses.items()}

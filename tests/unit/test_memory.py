@@ -1,9 +1,13 @@
 import weakref
+from contextlib import nullcontext
+from types import SimpleNamespace
 
 import pytest
 import torch
 
-from dreamvideo.memory import in_chunks, memory_explained
+from dreamvideo.memory import in_chunks, memory_explained, sampling_remedy, scoring_remedy, training_remedy
+from dreamvideo.params import ComputeParams, ExecutionParams, load_params
+from flows import cells
 
 
 def test_chunks_are_halved_until_they_fit():
@@ -50,3 +54,70 @@ def test_who_keeps_the_error_does_not_keep_the_memory():
     with pytest.raises(RuntimeError) as kept, memory_explained("generating", "lower it"):
         fails()
     assert kept.value.__traceback__ is not None and held[0]() is None
+
+
+def test_the_sentence_says_how_much_this_work_held_and_how_much_there_is(monkeypatch):
+    held = {"peak": 70 * 2**30}  # of an earlier stage
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda: held.update(peak=2**30))
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda: held["peak"])
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (0, 78 * 2**30))
+    with (
+        pytest.raises(RuntimeError, match=r"\(more than 12\.0 GiB needed, the GPU has 78\.0 GiB\); lower it$"),
+        memory_explained("training dog", "lower it"),
+    ):
+        held["peak"] = max(held["peak"], 12 * 2**30)
+        no_memory()
+
+
+def test_a_remedy_names_only_what_is_still_to_be_set():
+    bare, best = ComputeParams(), ComputeParams(precision="bfloat16", gradient_checkpointing=True)
+    others = "or end other processes on the GPU"
+    assert training_remedy(bare) == (
+        "set compute.gradient_checkpointing to true, set compute.precision to bfloat16, "
+        f"lower batch_size or data.num_frames, {others}"
+    )
+    assert training_remedy(best) == f"lower batch_size or data.num_frames, {others}"
+    assert sampling_remedy(bare) == f"set compute.precision to bfloat16, lower data.num_frames, {others}"
+    assert sampling_remedy(best) == f"lower data.num_frames, {others}"
+    assert scoring_remedy(ExecutionParams(overlap=True)).startswith("set execution.overlap to false, lower")
+    assert scoring_remedy(ExecutionParams()) == f"lower data.num_frames, {others}"
+
+
+def no_memory(*_):
+    raise torch.OutOfMemoryError("CUDA out of memory")
+
+
+@pytest.fixture
+def bench(tmp_path):
+    """As much of a workbench as a cell needs until it fails."""
+    params = load_params()
+    (tmp_path / "video.mp4").write_bytes(b"made before")
+    return SimpleNamespace(
+        params=params.model_copy(update={"sampling": params.sampling.model_copy(update={"inversion_strength": 0.5})}),
+        catalog=SimpleNamespace(subject=lambda _: SimpleNamespace(images=["0.png"]), motion=lambda _: None),
+        tracking=SimpleNamespace(fetch=lambda _: tmp_path / "video.mp4"),
+        suite=SimpleNamespace(score_video=no_memory),
+        method=SimpleNamespace(name="dreamvideo"),
+        base=SimpleNamespace(key="tiny"),
+        keys=SimpleNamespace(composition="c"),
+        provenance={},
+    )
+
+
+PLAN = SimpleNamespace(
+    subject="dog", motion="jump", prompt="a * is jumping", seed=0, key="k", generation_key="g", scoring="s",
+    subject_key="d", motion_key="j",
+)  # fmt: skip
+
+
+def test_inverting_a_clip_and_scoring_a_video_are_explained_too(bench, monkeypatch):
+    monkeypatch.setattr(cells, "_inverted_clip", no_memory)
+    with pytest.raises(RuntimeError, match=r"^generating dog x jump does not fit into the GPU's memory"):
+        cells.sample_video(bench, PLAN, {}, {})
+    record = SimpleNamespace(params={}, tags={}, metrics={})
+    monkeypatch.setattr(cells, "claimed", lambda *_: nullcontext(record))
+    with pytest.raises(RuntimeError, match=r"^scoring dog x jump does not fit into the GPU's memory"):
+        cells.run_cell(bench, PLAN, {"d": "1", "j": "2"}, "parent", made="3")
