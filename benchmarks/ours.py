@@ -38,7 +38,7 @@ def work(base: VideoDiffusionModel, params: Params) -> dict[str, Callable[[], Me
 def _stage(base: VideoDiffusionModel, params: Params, stage: str) -> Measured:
     clock = Clock(base.device)
     loss = _trained(base, params, stage, clock.tick)
-    flops = operations(lambda tick: _trained(base, params, stage, tick, steps=2), stage)
+    flops = _flops(base, lambda tick: _trained(base, params, stage, tick, steps=2), stage)
     return clock.measured(stage, loss, flops=flops, encoding=clock.once(lambda: _encode(base, params, stage)))
 
 
@@ -70,7 +70,7 @@ def _video(base: VideoDiffusionModel, params: Params) -> Measured:
     return clock.measured(
         "video",
         latents,
-        flops=operations(lambda tick: _sampled(base, params, 2, tick), "video"),
+        flops=_flops(base, lambda tick: _sampled(base, params, 2, tick), "video"),
         encoding=clock.once(lambda: _encode_composition(base)),
         decoding=clock.once(lambda: base.decode_latents(latents)),
     )
@@ -92,6 +92,11 @@ def _sampled(base: VideoDiffusionModel, params: Params, steps: int, tick: Tick) 
 def _encode_composition(base: VideoDiffusionModel) -> None:
     base.encode_text(["", CAPTION])
     base.encode_appearance(subject_data(base).images[:1])
+
+
+def _flops(base: VideoDiffusionModel, run: Callable[[Tick], object], name: str) -> float | None:
+    """As :func:`operations`; None for compiled blocks, which the counter does not see into and would leave uncompiled."""
+    return None if base.compiled else operations(run, name)
 
 
 def operations(run: Callable[[Tick], object], name: str) -> float:

@@ -149,6 +149,11 @@ def test_the_operations_of_a_step_are_those_of_its_products_forwards_and_backwar
     assert ours.operations(run, "step") == 3 * 2 * 4 * 8 * 16
 
 
+def test_nothing_counts_operations_within_compiled_blocks(monkeypatch):
+    monkeypatch.setattr(ours, "operations", None)
+    assert ours._flops(QuietModel(ComputeParams(compiled=True)), lambda tick: None, "video") is None
+
+
 def test_the_memory_of_a_stage_is_not_that_of_another(monkeypatch):
     held = iter((70, 50, 20, 30, 25))
     resets = []
