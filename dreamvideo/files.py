@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -65,19 +65,24 @@ def seed_from(key: str, purpose: str) -> int:
     return int.from_bytes(hashlib.sha256(f"{purpose}:{key}".encode()).digest()[:8]) >> 1
 
 
-def weights_key(*folders: Path) -> str:
+def weights_key(*folders: Path, also: Sequence[str] = ()) -> str:
     """Hash of the weight files in one or several folders, read without loading any.
+
+    Args:
+        folders: of weights, safetensors at any depth.
+        also: patterns of other files in them that count, where there are any.
 
     Raises:
         InputError: a folder is absent or empty.
     """
-    keys = [content_key(_digests(folder)) for folder in folders]
+    keys = [content_key(_digests(folder, also)) for folder in folders]
     return keys[0] if len(keys) == 1 else content_key(keys)
 
 
-def _digests(folder: Path) -> dict[str, str]:
+def _digests(folder: Path, also: Sequence[str]) -> dict[str, str]:
     # A name that begins with a dot is that of a file still being written.
-    files = sorted(path for path in folder.glob("**/*.safetensors") if not path.name.startswith("."))
-    if not files:
+    weights = {path for path in folder.glob("**/*.safetensors") if not path.name.startswith(".")}
+    if not weights:
         raise InputError(f"{folder}: no weights there; run `dreamvideo data pull` to fetch them")
-    return {str(path.relative_to(folder)): sha256_file(path) for path in files}
+    files = weights.union(*(folder.glob(pattern) for pattern in also))
+    return {str(path.relative_to(folder)): sha256_file(path) for path in sorted(files)}

@@ -13,6 +13,8 @@ from dreamvideo.params import BaseModelParams
 
 _HUB = re.compile(r"hub:(?P<repository>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w.-]+))?")
 _PLAIN = ("*.safetensors", "*.json", "*.txt", "*.model")  # never a pickle
+# What decides about a base besides its tensors: its parts' configurations, tokens and noise schedule.
+_SETTINGS = ("[!.]*/[!.]*.json", "[!.]*/[!.]*.txt", "open_clip_config.json")
 _VARIANTS = ("*.fp16.*", "*.non_ema.*")
 
 
@@ -47,13 +49,13 @@ def local_folder(location: Path) -> Path:
 
 
 def base_model_key(params: BaseModelParams) -> str:
-    """Hash of all weights that a base model consists of; none is loaded.
+    """Hash of all files that decide about a base model, its parts' JSON and text among them; no weights are loaded.
 
     Raises:
         InputError: a folder of weights is absent.
     """
     locations = [params.weights, *([params.appearance] if params.appearance else [])]
-    return weights_key(*map(local_folder, locations))
+    return weights_key(*map(local_folder, locations), also=_SETTINGS)
 
 
 def load_pretrained(architecture: Any, folder: Path) -> Any:

@@ -7,6 +7,7 @@ appearance guidance, OpenCLIP ViT-H/14, is a folder of its own with ``open_clip_
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet3DConditionModel
@@ -58,16 +59,13 @@ class ModelScope(VideoDiffusionModel):
         appearance = local_folder(params.appearance)
         self.key = base_model_key(params)
         clip, preprocess = load_open_clip(appearance)
-        self.assemble(
-            load_pretrained(UNet3DConditionModel, folder / "unet"),
-            load_pretrained(AutoencoderKL, folder / "vae"),
-            load_pretrained(CLIPTextModel, folder / "text_encoder"),
-            clip.visual,
-            load_weightless(CLIPTokenizer, folder / "tokenizer", "tokenizer_config.json"),
-            load_weightless(DDIMScheduler, folder / "scheduler", "scheduler_config.json", clip_sample=False),
-            preprocess["mean"],
-            preprocess["std"],
-        )
+        unet = load_pretrained(UNet3DConditionModel, folder / "unet")
+        vae = load_pretrained(AutoencoderKL, folder / "vae")
+        text = load_pretrained(CLIPTextModel, folder / "text_encoder")
+        tokenizer = load_weightless(CLIPTokenizer, folder / "tokenizer", "tokenizer_config.json")
+        scheduler = load_weightless(DDIMScheduler, folder / "scheduler", "scheduler_config.json", clip_sample=False)
+        _check_parts(folder, unet, vae, text, tokenizer)
+        self.assemble(unet, vae, text, clip.visual, tokenizer, scheduler, preprocess["mean"], preprocess["std"])
 
     def assemble(
         self,
@@ -165,6 +163,30 @@ class ModelScope(VideoDiffusionModel):
 
     def _placeholder_id(self) -> int:
         return self.tokenizer("*", add_special_tokens=False).input_ids[0]
+
+
+def _check_parts(
+    folder: Path, unet: UNet3DConditionModel, vae: AutoencoderKL, text: CLIPTextModel, tokenizer: CLIPTokenizer
+) -> None:
+    """Refuse parts of different models, which are whole each and fail only when they meet.
+
+    Raises:
+        InputError: two sizes that must be equal are not.
+    """
+    for one, first, other, second in (
+        (
+            "text_encoder's hidden_size",
+            text.config.hidden_size,
+            "unet's cross_attention_dim",
+            unet.config.cross_attention_dim,
+        ),
+        ("vae's latent_channels", vae.config.latent_channels, "unet's in_channels", unet.config.in_channels),
+        ("tokenizer's vocabulary", len(tokenizer), "text_encoder's vocab_size", text.config.vocab_size),
+    ):
+        if first != second:
+            raise InputError(
+                f"{folder}: the {one} is {first}, but the {other} is {second}; take all parts from one base model"
+            )
 
 
 @contextmanager

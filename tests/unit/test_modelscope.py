@@ -14,14 +14,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from diffusers import AutoencoderKL
 from diffusers.models.resnet import TemporalConvLayer
 from safetensors.torch import load_file, save_file
+from transformers import CLIPTextModel
 
 from dreamvideo.adapters import motion_adapter
 from dreamvideo.base_models import describe_base_model, load_base_model
 from dreamvideo.errors import InputError, in_brief
 from dreamvideo.params import BaseModelParams, ComputeParams
-from dreamvideo.pretrained import local_folder
+from dreamvideo.pretrained import base_model_key, local_folder
 from dreamvideo.train import training
 from tests.tiny_modelscope import WIDTH, write_tiny_modelscope
 
@@ -202,6 +204,49 @@ def test_other_weights_or_another_image_encoder_have_another_key(base, copied):
     assert load_base_model(copied, CPU).key != base.key
 
 
+@pytest.mark.parametrize(
+    "file",
+    [
+        "base/unet/config.json",
+        "base/tokenizer/tokenizer.json",
+        "base/tokenizer/merges.txt",
+        "base/scheduler/scheduler_config.json",
+        "appearance/open_clip_config.json",
+    ],
+)
+def test_another_setting_of_a_part_is_another_key(base, copied, file):
+    path = copied.weights.parent / file
+    path.write_text(f"{path.read_text() if path.exists() else ''}\n")
+    assert base_model_key(copied) != base.key
+    path.unlink()
+    assert (base_model_key(copied) == base.key) == (path.name == "merges.txt")  # which this tokenizer does without
+
+
+def test_what_is_no_part_of_a_base_does_not_count(base, copied):
+    for name in ("README.json", "unet/.config.json", ".cache/a.json"):
+        (copied.weights / name).parent.mkdir(exist_ok=True)
+        (copied.weights / name).write_text("{}")
+    assert base_model_key(copied) == base.key
+
+
+def test_parts_of_different_models_are_refused(copied):
+    text, vae = copied.weights / "text_encoder", copied.weights / "vae"
+
+    def refuse(message):
+        with pytest.raises(InputError, match=rf"base: the {message}; take all parts from one base model"):
+            load_base_model(copied, CPU)
+
+    config = CLIPTextModel.from_pretrained(text).config
+    config.vocab_size += 1
+    CLIPTextModel(config).save_pretrained(text)
+    refuse(f"tokenizer's vocabulary is {config.vocab_size - 1}, but the text_encoder's vocab_size is .*")
+    AutoencoderKL.from_config(AutoencoderKL.load_config(vae), latent_channels=8).save_pretrained(vae)
+    refuse("vae's latent_channels is 8, but the unet's in_channels is 4")
+    config.hidden_size *= 2
+    CLIPTextModel(config).save_pretrained(text)
+    refuse(f"text_encoder's hidden_size is {2 * WIDTH}, but the unet's cross_attention_dim is {WIDTH}")
+
+
 def test_the_published_architecture_is_counted_without_weights(tmp_path):
     architecture = describe_base_model(BaseModelParams(name="modelscope", weights=tmp_path / "none", offset_noise=0.1))
     assert sum(p.numel() for p in architecture.unet.parameters()) == 1_411_233_860 and architecture.published
@@ -222,9 +267,11 @@ def test_a_hub_that_cannot_be_reached_is_one_sentence(monkeypatch):
 
 def test_a_hub_that_drops_the_connection_is_one_sentence():
     script = f"""
+import time
 from pathlib import Path
 from dreamvideo.errors import InputError
 from dreamvideo.pretrained import local_folder
+time.sleep = lambda seconds: None  # the hub's client waits between its attempts
 try:
     local_folder(Path("hub:owner/name@{"0" * 40}"))
 except InputError as error:
