@@ -3,6 +3,7 @@
 Shapes: T frames of a clip, H W its pixels, S pixels a side after resizing.
 """
 
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -196,6 +197,18 @@ def _rate(stream: av.VideoStream) -> float:
 
 
 def upright(frame: av.VideoFrame, pixel_format: str = "rgb24") -> Tensor:
-    """A frame (H, W, channels) uint8, turned by its display rotation."""
+    """A frame (H, W, channels) uint8, turned and mirrored by its display matrix."""
     pixels = torch.from_numpy(frame.to_ndarray(format=pixel_format))
-    return torch.rot90(pixels, round(frame.rotation / 90)) if frame.rotation else pixels
+    rotation = frame.rotation
+    if _mirrored(frame):  # first from left to right, which the rotation then counts as half a turn
+        pixels, rotation = pixels.flip(1), rotation + 180
+    return torch.rot90(pixels, round(rotation / 90)) if rotation else pixels
+
+
+def _mirrored(frame: av.VideoFrame) -> bool:
+    """Whether a frame's display matrix, (a b u; c d v; x y w) of 32-bit integers, mirrors it."""
+    matrix = frame.side_data.get("DISPLAYMATRIX")
+    if matrix is None:
+        return False
+    a, b, _, c, d, *_ = struct.unpack("=9i", bytes(matrix))
+    return a * d < b * c

@@ -21,6 +21,7 @@ from dreamvideo.errors import InputError
 SHORTER = 384  # pixels of the shorter side; base models crop to a square, and see 256 or less of it
 MOST_FRAMES = 1000  # all of a clip is held in memory, in training too
 MOST_PIXELS = 2 * Image.MAX_IMAGE_PIXELS
+SLOWEST = 0.01  # frames per second; clips are written with fractions, of which the smallest are zero
 FASTEST = 1000  # frames per second; a container that does not know claims its clock's rate, which is this or more
 
 
@@ -103,8 +104,8 @@ def _fitted(image: Image.Image) -> Image.Image:
 
 
 def _checked_rate(path: Path, fps: float) -> float:
-    if 0 < fps < FASTEST:
+    if SLOWEST <= fps < FASTEST:
         return fps
     raise InputError(
-        f"clip {path} has a frame rate of {fps:g}, must be above 0 and below {FASTEST}; give the true one with --fps"
+        f"clip {path} has a frame rate of {fps:g}, must be from {SLOWEST} to below {FASTEST}; give the true one with --fps"
     )

@@ -2,10 +2,11 @@ import struct
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
-from dreamvideo.dataset.clips import read_clip
-from dreamvideo.dataset.import_clips import MOST_FRAMES, SHORTER, read_any_clip
+from dreamvideo.dataset.clips import read_clip, write_clip
+from dreamvideo.dataset.import_clips import MOST_FRAMES, SHORTER, SLOWEST, read_any_clip
 from dreamvideo.dataset.import_files import find, find_clips, find_images, inside
 from dreamvideo.errors import InputError
 from tests.odd_files import halves, write_frames, write_timeless, write_video
@@ -46,6 +47,37 @@ def test_the_rotation_flag_is_applied(tmp_path):
     assert frames[0, 0, 10, 24] > 200 and frames[0, 2, 54, 24] > 200
 
 
+@pytest.mark.parametrize(
+    ("matrix", "red_at"),  # red is left and blue right before
+    [((-1, 0, 0, 1), "right"), ((1, 0, 0, -1), "left"), ((0, 1, 1, 0), "top"), ((0, -1, -1, 0), "bottom")],
+)
+def test_a_mirroring_display_matrix_is_applied(tmp_path, matrix, red_at):
+    path = write_video(tmp_path / "front.mp4", codec="libx264")
+    plain, _ = read_any_clip(path)
+    content = bytearray(path.read_bytes())
+    start = content.index(b"tkhd") + 44
+    a, b, c, d = (value << 16 for value in matrix)
+    content[start : start + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    path.write_bytes(content)
+    frames, _ = read_any_clip(path)
+    expected = {
+        "right": plain.flip(3),
+        "left": plain.flip(2),
+        "top": plain.transpose(2, 3),
+        "bottom": plain.transpose(2, 3).flip(2, 3),
+    }
+    assert torch.equal(frames, expected[red_at])
+
+
+def test_a_rate_too_slow_to_be_written_is_refused(tmp_path):
+    folder = write_frames(tmp_path / "slow")
+    with pytest.raises(InputError, match=r"has a frame rate of 0.0004, must be from 0.01 to below 1000; give the true"):
+        read_any_clip(folder, fps=0.0004)
+    frames, fps = read_any_clip(folder, fps=SLOWEST)
+    write_clip(tmp_path / "slow.mp4", frames, fps)
+    assert read_clip(tmp_path / "slow.mp4")[1] == pytest.approx(SLOWEST)
+
+
 def test_large_clips_shrink_and_keep_their_shape_and_rate(tmp_path):
     frames, fps = read_any_clip(write_video(tmp_path / "large.mp4", 2, "libx264", size=(1600, 900), rate=30))
     assert frames.shape == (2, 3, SHORTER, 2 * round(SHORTER * 16 / 9 / 2)) and fps == 30
@@ -79,7 +111,9 @@ def test_a_clip_without_a_frame_rate(tmp_path):
     clip = write_timeless(tmp_path / "recorded.mkv", lambda index: index * 50)
     assert read_any_clip(clip)[1] == pytest.approx(20, rel=0.1)
     clip = write_timeless(tmp_path / "zero.mkv", lambda index: 0)
-    with pytest.raises(InputError, match=r"zero.mkv has a frame rate of 0, must be above 0 .*; give the true one with"):
+    with pytest.raises(
+        InputError, match=r"zero.mkv has a frame rate of 0, must be from 0.01 .*; give the true one with"
+    ):
         read_any_clip(clip)
     frames, fps = read_any_clip(clip, fps=12)
     assert len(frames) == 12 and fps == 12
