@@ -17,8 +17,9 @@ Name = Annotated[str, typer.Argument(help="A registered model, as in identity.po
 def list_models(profile: Profile = None) -> None:
     """List the registered models with their champion and challenger."""
     params = profile_params(profile)
+    from dreamvideo.dataset.licences import commercial_use
     from flows.model_registry import CHALLENGER, CHAMPION, registered_models, versions
-    from flows.registration import METHOD, NON_COMMERCIAL
+    from flows.registration import LICENCE, METHOD
     from flows.tracking import Tracking
 
     tracking = Tracking(params.tracking)
@@ -27,7 +28,7 @@ def list_models(profile: Profile = None) -> None:
         known = {str(version.version): version for version in versions(tracking, model.name)}
         seated = [str(model.aliases.get(alias, "")) for alias in (CHAMPION, CHALLENGER)]
         tags = known[seated[0]].tags if seated[0] in known else {}
-        allowed = {"true": "forbidden", "false": "allowed"}.get(tags.get(NON_COMMERCIAL, ""), "")
+        allowed = commercial_use(tags[LICENCE]) if LICENCE in tags else ""
         table.add_row(model.name, *seated, str(len(known)), tags.get(METHOD, ""), allowed)
     if table.row_count:
         out.print(table)

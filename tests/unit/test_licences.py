@@ -1,6 +1,6 @@
 import pytest
 
-from dreamvideo.dataset.licences import non_commercial
+from dreamvideo.dataset.licences import commercial_use, non_commercial
 
 FORBIDDING = [
     "CC-BY-NC-4.0",
@@ -24,6 +24,15 @@ FORBIDDING = [
     "no licence stated; treat as research only",
     "CC-BY-4.0 AND CC-BY-NC-4.0",
     "CC-BY-NC-4.0 OR CC-BY-NC-SA-4.0",
+    "CC_BY_NC_4.0",
+    "for research purposes",
+    "research use",
+    "personal use",
+    "commercial use prohibited",
+    "Commercial use is strictly forbidden",
+    "commercial use not permitted",
+    "editorial use only",
+    "(c) Example Inc, all rights reserved",
 ]
 ALLOWING = [
     "CC-BY-4.0",
@@ -49,3 +58,24 @@ def test_a_licence_that_forbids_commercial_use(licence):
 @pytest.mark.parametrize("licence", ALLOWING)
 def test_a_licence_that_does_not(licence):
     assert not non_commercial(licence)
+
+
+@pytest.mark.parametrize(
+    ("licence", "use"),
+    [
+        *((licence, "forbidden") for licence in FORBIDDING),
+        *((f"CC-BY{more}", "allowed") for more in ("", "-4.0", "-SA-3.0", "-ND-4.0", "-2.0-FR")),
+        *(
+            (free, "allowed")
+            for free in ("CC0-1.0", "cc_by_4.0", "MIT", "Apache-2.0", "BSD-3-Clause", "GPL-3.0-or-later")
+        ),
+        ("CC-BY-NC-4.0 OR MIT", "allowed"),
+        ("CC-BY-4.0 AND MIT", "allowed"),
+        ("CC-BY-4.0 AND Example-1.0", "unknown"),
+        ("none stated", "unknown"),
+        ("made by Example Inc", "unknown"),
+        ("", "unknown"),
+    ],
+)
+def test_commercial_use_is_allowed_only_where_the_licence_is_known_to_allow_it(licence, use):
+    assert commercial_use(licence) == use
