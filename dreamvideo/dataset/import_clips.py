@@ -52,7 +52,10 @@ def read_any_clip(path: Path, fps: float | None = None) -> tuple[Tensor, float]:
             )
         times: list[float] = []
         frames = _stacked(_pictures(container.decode(stream), times), path)
-        return frames, _checked_rate(path, _rate(stream, times) if fps is None else fps)
+        if fps is not None:
+            return frames, _checked_rate(path, fps)
+        rate = _checked_rate(path, _rate(stream, times))
+        return _evenly(frames, times, rate), rate
 
 
 def _pictures(frames: Iterable[av.VideoFrame], times: list[float]) -> Iterator[Image.Image]:
@@ -69,6 +72,14 @@ def _rate(stream: av.VideoStream, times: list[float]) -> float:
     if 0 < stated < FASTEST:
         return stated
     return (len(times) - 1) / (times[-1] - times[0]) if times and times[-1] > times[0] else 0.0
+
+
+def _evenly(frames: Tensor, times: list[float], rate: float) -> Tensor:
+    """Frames at an even rate: where they are shown for different times, the one that is shown at every tick."""
+    if len(times) != len(frames) or np.diff(times).max() < 1.5 / rate:
+        return frames
+    ticks = np.arange(times[0], times[-1] + 0.5 / rate, 1 / rate)
+    return frames[np.searchsorted(times, ticks + 1e-3, side="right") - 1]
 
 
 def _picture(frame: av.VideoFrame) -> Image.Image:

@@ -1,5 +1,7 @@
 import struct
+from fractions import Fraction
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -76,6 +78,23 @@ def test_a_rate_too_slow_to_be_written_is_refused(tmp_path):
     frames, fps = read_any_clip(folder, fps=SLOWEST)
     write_clip(tmp_path / "slow.mp4", frames, fps)
     assert read_clip(tmp_path / "slow.mp4")[1] == pytest.approx(SLOWEST)
+
+
+def test_frames_that_stay_for_different_times_are_read_at_an_even_rate(tmp_path):
+    path = tmp_path / "uneven.mkv"
+    milliseconds = [*range(0, 3000, 300), *range(3000, 3330, 33)]  # ten slow frames, then ten fast ones
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=1000)
+        stream.width, stream.height, stream.pix_fmt, stream.time_base = 16, 16, "gray", Fraction(1, 1000)
+        for shade, pts in enumerate(milliseconds):
+            frame = av.VideoFrame.from_ndarray(np.full((16, 16), 10 * shade, np.uint8), format="gray")
+            frame.pts, frame.time_base = pts, Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    frames, rate = read_any_clip(path)
+    shades = frames[:, 0, 0, 0].div(10, rounding_mode="floor").tolist()
+    shown = [sum(pts <= 1000 * tick / rate + 1 for pts in milliseconds) - 1 for tick in range(len(shades))]
+    assert shades == shown and abs((len(shades) - 1) / rate - 3.297) < 1 / rate
 
 
 def test_large_clips_shrink_and_keep_their_shape_and_rate(tmp_path):
