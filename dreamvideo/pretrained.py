@@ -66,7 +66,7 @@ def load_pretrained(architecture: Any, folder: Path) -> Any:
         folder: holds config.json and safetensors.
 
     Returns:
-        The model, frozen, in evaluation mode.
+        The model, frozen, in evaluation mode, in float32 whatever its files hold.
 
     Raises:
         InputError: the folder is absent, a file is truncated, or a tensor is missing, left over or of another shape.
@@ -80,7 +80,7 @@ def load_pretrained(architecture: Any, folder: Path) -> Any:
             raise InputError(
                 f"{folder}: {problem.replace('_', ' ')} for {architecture.__name__}, such as {first}; {remedy}"
             )
-    return model.eval().requires_grad_(False)
+    return model.float().eval().requires_grad_(False)
 
 
 def load_weightless(architecture: Any, folder: Path, config: str, **options: Any) -> Any:
@@ -161,4 +161,4 @@ def load_open_clip(folder: Path) -> tuple[Any, dict]:
         model = open_clip.create_model(f"local-dir:{folder}")
     except Exception as error:  # safetensors, JSON and shapes each raise their own
         raise InputError(f"{folder} cannot be loaded by open_clip ({in_brief(error)}); give whole weights") from error
-    return model.eval().requires_grad_(False), preprocess
+    return model.float().eval().requires_grad_(False), preprocess

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import torch
 from diffusers import AutoencoderKL
 from safetensors.torch import load_file, save_file
 from transformers import CLIPTextModel
@@ -40,6 +41,17 @@ def copied(params, tmp_path):
     """The same base in a folder of the test's own, to be damaged."""
     shutil.copytree(params.weights.parent, tmp_path, dirs_exist_ok=True)
     return params.model_copy(update={"weights": tmp_path / "base", "appearance": tmp_path / "appearance"})
+
+
+def test_parts_in_half_precision_work_together(copied):
+    for part in ("unet", "vae", "text_encoder"):
+        (path,) = (copied.weights / part).glob("*.safetensors")
+        save_file({name: tensor.half() for name, tensor in load_file(path).items()}, path, {"format": "pt"})
+    config = copied.weights / "text_encoder/config.json"  # transformers goes by what it says, diffusers does not
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"dtype": "float16"}))
+    base = load_base_model(copied, CPU)
+    noisy = torch.zeros(1, *base.latent_shape[:1], 4, *base.latent_shape[1:])
+    assert base.predict(noisy, torch.tensor([1]), base.encode_text(["a cat"])).isfinite().all()
 
 
 @pytest.mark.parametrize(
