@@ -217,7 +217,8 @@ def validated(schema: type[S], content: object, where: str) -> S:
 
 
 def _sentence(schema: type[BaseModel], error: ValidationError, where: str) -> str:
-    first = error.errors()[0]
+    # A key that does not exist may be another one misspelt, which is then missing: the misspelling says more.
+    first = next((one for one in error.errors() if one["type"] == "extra_forbidden"), error.errors()[0])
     keys = [str(part) for part in first["loc"]]
     if first["type"] == "extra_forbidden":
         prefix = "".join(f"{key}." for key in keys[:-1])

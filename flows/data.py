@@ -38,8 +38,12 @@ def pull() -> dict[str, str]:
                     f"{pointer}: cannot be pulled ({error}); delete local files that differ, or check the remote with "
                     "`dvc remote list`"
                 ) from error
-            fetched = stats.get("stats", stats).get("fetched", 0)
-            done[pointer] = f"{fetched} files fetched" if fetched else "up to date"
+            counts = stats.get("stats", stats)
+            fetched, changed = (
+                counts.get("fetched", 0),
+                any(counts.get(what) for what in ("added", "modified", "deleted")),
+            )
+            done[pointer] = f"{fetched} files fetched" if fetched else "restored" if changed else "up to date"
     return done
 
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import yaml
 
 from dreamvideo.dataset.catalog import Catalog
-from dreamvideo.files import content_key
+from dreamvideo.dataset.catalog_fields import CATALOG_NAME
+from dreamvideo.files import sha256_file
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
@@ -43,8 +44,7 @@ def data_hash(catalog: Catalog) -> str:
     pointer = catalog.root.with_name(catalog.root.name + ".dvc")
     if pointer.exists() and _is_clean(pointer):
         return yaml.safe_load(pointer.read_text())["outs"][0]["md5"]
-    entries = [*catalog.subjects.values(), *catalog.motions.values()]
-    return f"uncommitted:{content_key([entry.content_key for entry in entries])}"
+    return f"uncommitted:{sha256_file(catalog.root / CATALOG_NAME)}"  # which holds the hashes of all other files
 
 
 def dvc_repository(folder: Path) -> "Repo":

@@ -35,7 +35,7 @@ def choose(kind: str, wanted: str | None, known: Sequence[str]) -> list[str]:
     """
     if wanted is None:
         return list(known)
-    if wanted.isdecimal():
+    if wanted.removeprefix("-").isdecimal():
         if not 0 < int(wanted) <= len(known):
             raise InputError(f"--{kind}s is {wanted}, but the catalog has {len(known)}; ask for 1 to {len(known)}")
         return list(known)[: int(wanted)]

@@ -166,7 +166,7 @@ def verify_files(catalog: Catalog) -> None:
     """Compare every file with its SHA-256.
 
     Raises:
-        InputError: the first file that is missing or differs.
+        InputError: the first file that is missing, cannot be read or differs.
     """
     for kind, entries in (("subject", catalog.subjects), ("motion", catalog.motions)):
         for entry in entries.values():
@@ -174,7 +174,13 @@ def verify_files(catalog: Catalog) -> None:
                 path = catalog.root / relative
                 if not path.is_file():
                     raise InputError(f"{kind} {entry.name!r}: file {relative} does not exist; {PULL}")
-                if files.sha256_file(path) != expected:
+                try:
+                    found = files.sha256_file(path)
+                except OSError as error:
+                    raise InputError(
+                        f"{kind} {entry.name!r}: file {relative} cannot be read ({error.strerror}); mend its permissions"
+                    ) from error
+                if found != expected:
                     raise InputError(
                         f"{kind} {entry.name!r}: file {relative} differs from its SHA-256; delete it and {PULL}"
                     )

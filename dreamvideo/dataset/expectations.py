@@ -21,7 +21,8 @@ from dreamvideo.dataset.data_docs import data_docs_page
 from dreamvideo.dataset.probing import Row
 from dreamvideo.errors import InputError
 
-logging.getLogger("great_expectations").setLevel(logging.WARNING)  # it tells of its temporary folders otherwise
+# It sets this one's level itself, to tell of its temporary folders.
+logging.getLogger("great_expectations.data_context.types.base").setLevel(logging.WARNING)
 
 SMALLEST_FOREGROUND, LARGEST_FOREGROUND = 0.005, 0.95  # shares of the image: less or more is no useful mask
 
@@ -152,7 +153,10 @@ def _count(kind: str, wanted: int | None) -> Check:
     """How many subjects or motions there must be; any number will do if none is required."""
     return Check(
         gxe.ExpectTableRowCountToBeBetween(min_value=wanted or 0, max_value=wanted),
-        lambda table: f"the catalog has {table.count} {kind}, needs {wanted}; run `dreamvideo data pull`",
+        lambda table: (
+            f"the catalog has {table.count} {kind}, needs {wanted}; set data.{kind} in params.yaml to {table.count}, or "
+            "run `dreamvideo data pull` for the published dataset"
+        ),
     )
 
 
@@ -251,6 +255,10 @@ def _clip_checks(need: Requirements) -> list[Check]:
         Check(
             gxe.ExpectColumnValuesToMatchRegex(column="caption", regex=r"\S"),
             lambda r: f"clip {r.file} has no caption, must say what is seen; add it to the catalog",
+        ),
+        Check(
+            gxe.ExpectColumnValuesToBeUnique(column="sha256"),
+            lambda r: f"clip {r.file} occurs more than once, must be in one motion only; remove the other copies",
         ),
     ]
 

@@ -302,6 +302,7 @@ def test_the_same_on_postgresql_by_one_setting(postgresql, tmp_path, dataset):
     from sqlalchemy import create_engine, text
 
     project = Project(tmp_path, dataset, DREAMVIDEO_DATABASE=postgresql)
+    (tmp_path / "mlflow.db").unlink()  # the store of other tests
     try:
         said = project.server("up")
         assert project.server("status").count("healthy") == 3

@@ -76,8 +76,8 @@ def found(broken):
 
 
 PROBLEMS = [
-    "the catalog has 2 subjects, needs 20; run `dreamvideo data pull`",
-    "the catalog has 1 motions, needs 30; run `dreamvideo data pull`",
+    "the catalog has 2 subjects, needs 20; set data.subjects in params.yaml to 2, or run `dreamvideo data pull` for the published dataset",
+    "the catalog has 1 motions, needs 30; set data.motions in params.yaml to 1, or run `dreamvideo data pull` for the published dataset",
     "subject 'cat' has 5 images, needs at least 6; add some",
     "subject 'van' has 5 images, needs at least 6; add some",
     "subject 'van': field class_word is 'Big Van', must be lower-case words; correct it",

@@ -372,7 +372,7 @@ def test_a_choice_is_all_the_first_few_or_some_by_name(wanted, chosen):
     [
         ("0", "--subjects is 0, but the catalog has 3; ask for 1 to 3"),
         ("4", "--subjects is 4, but the catalog has 3; ask for 1 to 3"),
-        ("-1", "unknown subject '-1'; known are: cat, dog, van"),
+        ("-1", "--subjects is -1, but the catalog has 3; ask for 1 to 3"),
         ("cat,dogg", "unknown subject 'dogg'; did you mean 'dog'"),
         ("", "--subjects is empty; give a number or names separated by commas"),
         (" , ", "--subjects is empty; give a number or names separated by commas"),

@@ -102,13 +102,13 @@ def bench(tmp_path):
         suite=SimpleNamespace(score_video=no_memory),
         method=SimpleNamespace(name="dreamvideo"),
         base=SimpleNamespace(key="tiny"),
-        keys=SimpleNamespace(composition="c"),
+        keys=SimpleNamespace(composition="c", scoring=lambda *_: "s"),
         provenance={},
     )
 
 
 PLAN = SimpleNamespace(
-    subject="dog", motion="jump", prompt="a * is jumping", seed=0, key="k", generation_key="g", scoring="s",
+    subject="dog", motion="jump", prompt="a * is jumping", seed=0, key="k", generation_key="g",
     subject_key="d", motion_key="j",
 )  # fmt: skip
 
