@@ -30,7 +30,7 @@ from flows.tracking import Tracking, flatten
 from flows.workbench import workbench
 
 KIND, GATE = "benchmark", "gate"
-GATE_REVISION = 1  # raise it when the expectations change
+GATE_REVISION = 2  # raise it when the expectations change
 
 starting = console.status("starting Prefect")  # until the flow runs
 

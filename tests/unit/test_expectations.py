@@ -39,6 +39,19 @@ def test_a_whole_dataset_passes(whole):
         assert fetched not in result.html
 
 
+def test_a_clip_belongs_to_one_motion(whole, tmp_path):
+    root = tmp_path / "data"
+    shutil.copytree(whole, root)
+    entries = yaml.safe_load((root / "catalog.yaml").read_text())
+    shutil.copytree(root / "motions/zigzag_down", root / "motions/again")
+    entries["motions"]["again"] = yaml.safe_load(
+        yaml.safe_dump(entries["motions"]["zigzag_down"]).replace("motions/zigzag_down", "motions/again")
+    )
+    (root / "catalog.yaml").write_text(yaml.safe_dump(entries))
+    problems = validate(load_catalog(root), replace(NEEDS, motions=2)).problems
+    assert problems and all("occurs more than once, must be in one motion only" in problem for problem in problems)
+
+
 @pytest.fixture(scope="module")
 def broken(whole, tmp_path_factory):
     """A dataset in which every expectation is broken; the catalog's digests are right but for one file."""

@@ -84,6 +84,12 @@ def test_an_unknown_key_suggests_the_nearest(load, pocket, keys, near):
     assert f"profiles.pocket: unknown key '{'.'.join(keys)}'; did you mean '{near}'" in message
 
 
+def test_a_misspelt_key_is_not_called_missing(load, pocket):
+    vae = pocket["pretraining"]["vae"]
+    vae["learning_rat"] = vae.pop("learning_rate")
+    assert "unknown key 'pretraining.vae.learning_rat'; did you mean" in refused(load)
+
+
 def test_an_unknown_key_far_from_all_lists_those_of_its_section(load, pocket):
     pocket["benchmark"]["xyzzy"] = 1
     assert "unknown key 'benchmark.xyzzy'; known are: benchmark.prompts, benchmark.seed" in refused(load)
