@@ -16,13 +16,13 @@ def halves(width=48, height=48, seed=0):
     return pixels
 
 
-def write_video(path, frames=12, codec="mpeg4", pixel_format="yuv420p", size=(64, 48), rate=8):
-    """A clip whose left part is red and whose right part is blue, brightening a little."""
+def write_video(path, frames=12, codec="mpeg4", pixel_format="yuv420p", size=(64, 48), rate=8, seed=0):
+    """A clip whose left part is red and whose right part is blue, brightening a little; another one for another seed."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=rate)
         stream.width, stream.height, stream.pix_fmt = *size, pixel_format
         for index in range(frames):
-            pixels = halves(*size)
+            pixels = halves(*size, seed)
             pixels[..., 1] = index * 10 % 250
             frame = av.VideoFrame.from_ndarray(pixels, format="rgb24").reformat(format=pixel_format)
             container.mux(stream.encode(frame))

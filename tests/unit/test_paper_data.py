@@ -72,8 +72,8 @@ def copies(tmp_path):
     for name in ("ucf101/Glowing", "ucf_sports/Glow-Side/001/gt", "davis"):
         (tmp_path / name).mkdir(parents=True)
     write_video(tmp_path / "ucf101/Glowing/v_Glowing_g01_c01.avi")
-    write_video(tmp_path / "ucf101/Glowing/v_Glowing_g02_c01.avi")
-    write_video(tmp_path / "ucf_sports/Glow-Side/001/2538-5_70133.avi")
+    write_video(tmp_path / "ucf101/Glowing/v_Glowing_g02_c01.avi", seed=1)
+    write_video(tmp_path / "ucf_sports/Glow-Side/001/2538-5_70133.avi", seed=2)
     (tmp_path / "ucf_sports/Glow-Side/001/2538-5_70133.jpg").write_bytes((photos / "0.jpg").read_bytes())
     write_frames(tmp_path / "davis/bear", count=16)
     motion = {"caption": "it moves", "kind": "animal"}
@@ -126,7 +126,7 @@ def test_a_clip_that_was_not_shipped_is_made_of_its_frames(copies):
     folder = copies / "ucf_sports/Glow-Side/001"
     for path in folder.glob("*.*"):
         path.unlink()
-    for index, frame in enumerate(sorted((copies / "davis/bear").glob("f*.png"))):
+    for index, frame in enumerate(sorted((copies / "davis/bear").glob("f*.png"), reverse=True)):
         shutil.copy(frame, folder / f"2538-5_{70133 + index}.png")
     catalog = import_entries(at(copies / "data"), entries_of(copies))
     assert catalog.motion("shine").origin["motions/shine/00.mp4"]["file"] == "Glow-Side/001"
