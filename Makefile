@@ -17,6 +17,8 @@ help: ## list the targets
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; assert sys.version_info[:2] == (3, 11), "Python 3.11 is needed, this is " + sys.version'
 	$(PYTHON) -m venv $(VENV)
+	@# The pip that comes with Python 3.11 takes a minute longer to find the pinned versions.
+	$(PIP) pip
 	@# torch first and by its exact version: no other package may choose it
 	$(PIP) torch==2.13.0
 	$(PIP) -e .

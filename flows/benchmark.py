@@ -7,16 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
-from prefect import flow, task
+from prefect import flow
 
-from dreamvideo.dataset.catalog import Catalog, load_catalog, verify_files
-from dreamvideo.dataset.catalog_fields import CATALOG_NAME
-from dreamvideo.files import content_key, sha256_file
+from dreamvideo.dataset.catalog import Catalog, load_catalog
+from dreamvideo.files import content_key
 from dreamvideo.params import Params
+from flows.cells import KIND as CELL
 from flows.claims import attended, end_abandoned
 from flows.compare import benchmark_cells
 from flows.composition import register_all
+from flows.customize import KIND as ADAPTER
 from flows.evidence import policy_of
+from flows.gate import gate_task
 from flows.missing import load_models, run_missing, train_missing
 from flows.plan import Plan, plan_benchmark
 from flows.progress import console
@@ -29,8 +31,7 @@ from flows.task_runners import task_runner
 from flows.tracking import Tracking, flatten
 from flows.workbench import workbench
 
-KIND, GATE = "benchmark", "gate"
-GATE_REVISION = 2  # raise it when the expectations change
+KIND = "benchmark"
 
 starting = console.status("starting Prefect")  # until the flow runs
 
@@ -85,7 +86,7 @@ def _benchmark(params_json: str, request: Request) -> Outcome:
     params = Params.model_validate_json(params_json)
     tracking = Tracking(params.tracking)
     catalog = load_catalog(params.data.root)
-    gate_run = validate_task(params_json)
+    gate_run = gate_task(params_json)
     plan = plan_request(params, catalog, request)
     name = f"{params.method}: {len({c.subject for c in plan.cells})} subjects x {len({c.motion for c in plan.cells})} motions"
     tags = {
@@ -96,7 +97,8 @@ def _benchmark(params_json: str, request: Request) -> Outcome:
         "mlflow.source.git.commit": git_commit(),
         "dreamvideo.command": " ".join(["dreamvideo", *sys.argv[1:]]),
     }
-    end_abandoned(tracking, KIND)
+    for kind in (KIND, ADAPTER, CELL):
+        end_abandoned(tracking, kind)
     with attended(tracking, KIND, name, content_key([cell.key for cell in plan.cells]), tags) as record:
         record.params |= flatten(params.model_dump(include={"sampling", "benchmark", "data", "base_model"}))
         record.params |= {"method": params.method} | flatten(params.methods[params.method], "method.")
@@ -112,42 +114,6 @@ def _benchmark(params_json: str, request: Request) -> Outcome:
     # As the report found them, for a video may be damaged.
     failed, reused = int(summary["cells.failed"]), int(summary["cells.reused"])
     return Outcome(record.run_id, len(cells) - failed, failed, reused, Path(path), promotions)
-
-
-@task(name="validate-data")
-def validate_task(params_json: str) -> str:
-    """Hold the data against its expectations; returns the id of the run that keeps the result."""
-    return validate_data(Params.model_validate_json(params_json))
-
-
-def validate_data(params: Params) -> str:
-    """The data gate. Data that passed is not examined again until it, or what is expected of it, changes.
-
-    Raises:
-        InputError: the first problem, naming file and remedy.
-    """
-    tracking, catalog = Tracking(params.tracking), load_catalog(params.data.root)
-    verify_files(catalog)
-    # The catalog's file holds the hashes of all others, which were just verified.
-    key = content_key([sha256_file(catalog.root / CATALOG_NAME), params.data.model_dump(mode="json"), GATE_REVISION])
-    if passed := tracking.find(GATE, key):
-        return passed.info.run_id
-    from dreamvideo.dataset.expectations import Requirements, validate
-
-    requirements = Requirements(
-        params.data.subjects, params.data.motions, params.data.num_frames, params.data.fps, params.data.image_size
-    )
-    tags = {"dreamvideo.data_hash": data_hash(catalog), "dreamvideo.profile": params.profile}
-    with console.status("checking the data"), tracking.run(GATE, "data gate", key, tags) as record:
-        result = validate(catalog, requirements)
-        record.metrics |= {"success": float(result.success), "problems": float(len(result.problems))}
-        with tempfile.TemporaryDirectory() as folder:
-            report, page = Path(folder) / "gate.json", Path(folder) / "gate.html"
-            report.write_text(json.dumps(result.report, indent=1))
-            page.write_text(result.html)
-            tracking.attach(record.run_id, report, page)
-        result.raise_for_problems()
-    return record.run_id
 
 
 def _keep_for_report(

@@ -137,6 +137,8 @@ def _look(tracking: Tracking, kind: str, key: str, claim: str | None = None, min
 
 
 def _end(tracking: Tracking, run: Run) -> None:
+    if tracking.get(run.info.run_id).info.status != "RUNNING":
+        return  # its worker has finished it and gone since it was looked for
     tracking.client.set_tag(run.info.run_id, REASON, "no worker is at it")
     tracking.client.set_terminated(run.info.run_id, "KILLED")
 

@@ -50,7 +50,7 @@ def catalog_of(params: "Params") -> "Catalog":
     return load_catalog(params.data.root)
 
 
-@customize_app.command("subject")
+@customize_app.command("subject", epilog="Example: dreamvideo customize subject cat")
 def customize_subject(
     name: Annotated[str, typer.Argument(help="A subject of the catalog.")],
     method: Method = None,
@@ -60,7 +60,7 @@ def customize_subject(
     _customize("identity", name, profile_params(profile, method))
 
 
-@customize_app.command("motion")
+@customize_app.command("motion", epilog="Example: dreamvideo customize motion wave_right")
 def customize_motion(
     name: Annotated[str, typer.Argument(help="A motion of the catalog.")],
     method: Method = None,
@@ -79,7 +79,9 @@ def _customize(kind: str, name: str, params: "Params") -> None:
     out.print(f"{'trained' if fresh else 'trained before'}: {kind} {name}, MLflow run {run_id}")
 
 
-@app.command()
+@app.command(
+    epilog="Example: dreamvideo generate --subject cat --motion wave_right --prompt 'a * in the meadow' --out cat.mp4"
+)
 def generate(
     subject: Annotated[str, typer.Option(help="A subject of the catalog.")],
     motion: Annotated[str, typer.Option(help="A motion of the catalog.")],
@@ -112,7 +114,7 @@ def pretrain(profile: Profile = None) -> None:
     out.print(f"MLflow run {run_pretrain(params)}")
 
 
-@app.command()
+@app.command(epilog="Example: dreamvideo describe --profile paper")
 def describe(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")] = False,
     method: Method = None,

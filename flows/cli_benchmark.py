@@ -28,7 +28,7 @@ def request_of(
     return request
 
 
-@benchmark_app.command()
+@benchmark_app.command(epilog="Example: dreamvideo benchmark run --subjects cat,racing_car --motions 4 --seed 1")
 def run(
     subjects: Subjects = None,
     motions: Motions = None,
@@ -60,7 +60,7 @@ def run(
         raise typer.Exit(1)
 
 
-@benchmark_app.command()
+@benchmark_app.command(epilog="Example: dreamvideo benchmark plan --prompts 2")
 def plan(
     subjects: Subjects = None,
     motions: Motions = None,
@@ -94,7 +94,7 @@ def build_report(
     out.print(f"report: {path}")
 
 
-@report_app.command()
+@report_app.command(epilog="The runs' ids are printed by `dreamvideo benchmark run`, and `mlflow ui` lists them.")
 def compare(
     first: Annotated[str, typer.Argument(metavar="RUN", help="MLflow run of a benchmark.")],
     second: Annotated[str, typer.Argument(metavar="RUN", help="The run to hold it against, as of another method.")],
@@ -107,7 +107,7 @@ def compare(
     show(compare_runs(params, first, second), out)
 
 
-@report_app.command()
+@report_app.command(epilog="Example: dreamvideo report publish RUN --out results")
 def publish(
     run_id: Annotated[str, typer.Argument(metavar="RUN", help="MLflow run of a benchmark.")],
     out_folder: Annotated[Path, typer.Option("--out", help="Folder to write; earlier results in it are replaced.")],

@@ -33,12 +33,12 @@ def pull(profile: Profile = None) -> None:
 def check(profile: Profile = None) -> None:
     """Hold the dataset against its expectations; the result goes to MLflow."""
     params = profile_params(profile)
-    from flows.benchmark import validate_data
+    from flows.gate import pass_gate
 
-    out.print(f"the data is as expected; MLflow run {validate_data(params)}")
+    out.print(f"the data is as expected; MLflow run {pass_gate(params)}")
 
 
-@data_app.command()
+@data_app.command(epilog="Example: dreamvideo data show cat")
 def show(
     name: Annotated[str | None, typer.Argument(help="A subject or motion; everything if omitted.")] = None,
     profile: Profile = None,
@@ -75,7 +75,10 @@ def build(profile: Profile = None) -> None:
     out.print(f"wrote {params.data.root}; `dvc add {params.data.root}` makes it a new version")
 
 
-@import_app.command()
+@import_app.command(
+    epilog="Example: dreamvideo data import subject rex photos/rex --class-word dog --kind pet --licence CC-BY-4.0 "
+    "--source 'photographed by me'"
+)
 def subject(
     name: Name,
     folder: Annotated[Path, typer.Argument(help="A folder of 3 or more images.")],
@@ -98,7 +101,10 @@ def subject(
     _say(f"imported subject {name} into {params.data.root}", notes)
 
 
-@import_app.command()
+@import_app.command(
+    epilog="Example: dreamvideo data import motion waving clips/waving.mp4 --words waving --caption 'a person is waving' "
+    "--kind human --licence CC-BY-4.0 --source 'filmed by me'"
+)
 def motion(
     name: Name,
     paths: Annotated[

@@ -29,9 +29,10 @@ from flows.claims import claimed, made_once
 from flows.customize import adapter_schema
 from flows.model_card import composition_card
 from flows.model_registry import champion, fetch_version, model_name, versions
-from flows.plan import COMBINATION, AdapterPlan, Plan
+from flows.plan import AdapterPlan, Plan
 from flows.progress import bar
 from flows.registration import METHOD, register_adapter, register_version
+from flows.request import COMBINATION
 from flows.tracking import KEY, SHA256, flatten
 from flows.workbench import Workbench
 

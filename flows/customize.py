@@ -6,8 +6,9 @@ from pathlib import Path
 
 import torch
 from prefect import task
+from rich.text import Text
 
-from dreamvideo.dataset.catalog import Motion, Subject, verify_files
+from dreamvideo.dataset.catalog import Motion, Subject
 from dreamvideo.dataset.clips import check_length, read_clip, resize_frames, write_clip
 from dreamvideo.dataset.images import open_image, read_image, read_mask
 from dreamvideo.files import seed_from
@@ -17,8 +18,9 @@ from dreamvideo.params import Params
 from dreamvideo.sample import sample_latents
 from dreamvideo.weights import save_weights
 from flows.claims import Taken, claimed, made_once
+from flows.gate import pass_gate
 from flows.plan import AdapterPlan
-from flows.progress import bar
+from flows.progress import bar, console
 from flows.registration import register_adapter
 from flows.tracking import flatten
 from flows.workbench import Workbench, workbench
@@ -76,7 +78,7 @@ def customize(params: Params, kind: str, name: str) -> tuple[str, bool]:
     """Train the adapter of one subject ("identity") or one motion ("motion"), as :func:`ensure_adapter` does.
 
     Raises:
-        InputError: an unknown name, or data that is not what the catalog says.
+        InputError: an unknown name, or data that does not pass the gate.
     """
     bench = Workbench(params)
     plan = (
@@ -84,7 +86,7 @@ def customize(params: Params, kind: str, name: str) -> tuple[str, bool]:
         if kind == "identity"
         else bench.keys.motion(bench.catalog.motion(name))
     )
-    verify_files(bench.catalog)
+    pass_gate(params, counted=False)
     return ensure_adapter(bench, plan)
 
 
@@ -123,6 +125,10 @@ def load_motion(motion: Motion, size: int, num_frames: int, fps: float) -> Motio
 
 def _train_identity(bench: Workbench, plan: AdapterPlan, folder: Path) -> tuple[Trained, list[Path]]:
     data = load_subject(bench.catalog.subject(plan.name), bench.base.frame_size)
+    if bench.base.unread_words(data.class_word):
+        console.print(
+            Text(f"note: the base model does not know {plan.name}'s class word {data.class_word!r}", "yellow")
+        )
     trained = _with_progress(plan, lambda generator, on: bench.method.train_subject(bench.base, data, generator, on))
     preview = folder / "preview.png"
     generator = torch.Generator().manual_seed(seed_from(plan.key, "preview"))

@@ -2,12 +2,11 @@
 
 from pathlib import Path
 
-from dreamvideo.dataset.catalog import verify_files
-from dreamvideo.errors import InputError
 from dreamvideo.params import Params
 from dreamvideo.weights import read_weights
 from flows.cells import Tensors, generate_video, load_adapter
-from flows.customize import adapter_schema, ensure_adapter, load_motion, load_subject
+from flows.customize import adapter_schema, ensure_adapter
+from flows.gate import pass_gate
 from flows.plan import AdapterPlan
 from flows.request import check_generate
 from flows.workbench import Workbench
@@ -33,24 +32,18 @@ def generate(
         Things the user should know, such as words that the base model does not.
 
     Raises:
-        InputError: an unknown name, a prompt without a placeholder, an output that is no mp4, weights of another
-            method or base model.
+        InputError: an unknown name, a prompt without a placeholder, an output that is no mp4 or cannot be written, data
+            that does not pass the gate, weights of another method or base model.
     """
     bench = Workbench(params)
     check_generate(bench.catalog, subject, motion, prompt, path)
     plan = bench.keys.cell(bench.catalog.subject(subject), bench.catalog.motion(motion), prompt, seed)
-    verify_files(bench.catalog)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"--out is {str(path)!r}, but its folder cannot be made ({error}); choose another") from error
-    data, size = params.data, bench.base.frame_size
-    load_subject(bench.catalog.subject(subject), size)  # refuses bad files before anything is trained
-    load_motion(bench.catalog.motion(motion), size, data.num_frames, data.fps)
+    pass_gate(params, counted=False)  # before anything is trained
     wanted = bench.keys.identity(bench.catalog.subject(subject)), bench.keys.motion(bench.catalog.motion(motion))
     files = subject_weights, motion_weights
     given = [_read(bench, *pair) for pair in zip(wanted, files, strict=True)]  # both, before anything is trained
     weights = [tensors or _trained(bench, adapter) for adapter, tensors in zip(wanted, given, strict=True)]
+    path.parent.mkdir(parents=True, exist_ok=True)
     generate_video(bench, plan, *weights, path)
     unread = ", ".join(map(repr, bench.base.unread_words(prompt)))
     return [f"these words had no effect, as the base model does not know or not reach them: {unread}"] if unread else []

@@ -14,8 +14,12 @@ from flows.failures import stop_if_disk_is_full
 from flows.plan import AdapterPlan, CellPlan, Plan
 from flows.progress import bar, console
 from flows.task_runners import overlapping_results, results
-from flows.tracking import GENERATION_KEY, KEY, Tracking
+from flows.tracking import ARTIFACT, GENERATION_KEY, KEY, Tracking
 from flows.workbench import workbench
+
+# Of a cell that was there already, in its place in this benchmark: where its video is, and what else it says of itself.
+VIDEO, REUSED_FROM = "dreamvideo.video", "dreamvideo.reused_from"
+REPEATED = "dreamvideo.profile", "dreamvideo.data_hash", "mlflow.source.git.commit"
 
 
 def load_models(tracking: Tracking, plan: Plan, params: Params) -> None:
@@ -122,8 +126,9 @@ def run_missing(
 
 
 def _list_reused(tracking: Tracking, cell: CellPlan, run: Run, parent: str) -> None:
-    """A child of this benchmark that repeats the scores of a cell that was there, and says where its video is."""
-    tags = {"dreamvideo.reused_from": run.info.run_id}
+    """A child of this benchmark that repeats what a cell that was there records, and says where its video is."""
+    tags = {name: value for name, value in run.data.tags.items() if name in REPEATED}
+    tags |= {REUSED_FROM: run.info.run_id, VIDEO: f"{run.info.artifact_uri}/{run.data.tags[ARTIFACT]}"}
     with tracking.run("reused cell", f"{cell.subject} x {cell.motion}", cell.key, tags, parent) as record:
         record.metrics |= run.data.metrics
         record.params |= run.data.params

@@ -17,8 +17,8 @@ from dreamvideo.params import Params
 from dreamvideo.pretrained import base_model_key, local_folder
 from dreamvideo.weights import check_weights
 from evaluation.metrics import metric_names
+from flows.request import COMBINATION
 
-COMBINATION = "subject_motion_context"
 SCORING_REVISION = 1  # raise it when the code of a metric changes what comes out; a new metric counts by its name
 
 

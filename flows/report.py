@@ -14,7 +14,7 @@ from dreamvideo.pretrained import base_model_key
 from dreamvideo.weights import read_schema
 from evaluation.report.build import CellResult, ReportData, build_report
 from evaluation.suite import class_prompt
-from flows.provenance import machine, software
+from flows.provenance import data_hash, machine, software
 from flows.tracking import KEY, KIND, REASON, Damaged, Tracking
 
 FOLDER = Path("reports")
@@ -77,11 +77,12 @@ def report_data(params: Params, tracking: Tracking, run_id: str) -> ReportData:
     rows, facts = tracking.read_json(run_id, CELLS), tracking.read_json(run_id, FACTS)
     runs = {cell.info.run_id: cell for cell in tracking.runs("cell")}
     cells = [_cell(tracking, catalog, row, runs.get(row["run_id"])) for row in rows]
+    trained = _seconds_of_training(tracking, run, [runs[row["run_id"]] for row in rows if row["run_id"] in runs])
     return ReportData(
         title="DreamVideo benchmark",
         profile=params.profile,
         notice=facts["notice"],
-        facts=_facts(run, facts, cells),
+        facts=_facts(run, facts, cells, trained, data_hash(catalog)),
         subjects={name: _subject(catalog, name) for name in dict.fromkeys(row["subject"] for row in rows)},
         motions={name: _motion(catalog, name) for name in dict.fromkeys(row["motion"] for row in rows)},
         cells=cells,
@@ -175,9 +176,17 @@ def _motion(catalog: Catalog, name: str) -> tuple[str, Path]:
     return motion.words, motion.clips[0].path
 
 
-def _facts(run: Run, facts: dict, cells: list[CellResult]) -> list[tuple[str, str, str]]:
+def _seconds_of_training(tracking: Tracking, run: Run, cells: list[Run]) -> float:
+    """How long a benchmark trained the adapters of its cells, summed over workers; what was there before is not counted."""
+    used = {cell.data.params[kind] for cell in cells for kind in ("subject_adapter", "motion_adapter")}
+    adapters = [other.info for other in tracking.runs("adapter") if other.info.run_id in used]
+    return sum((a.end_time - a.start_time) / 1000 for a in adapters if a.start_time >= run.info.start_time)
+
+
+def _facts(run: Run, facts: dict, cells: list[CellResult], trained: float, data_now: str) -> list[tuple[str, str, str]]:
     """What was run on what."""
     tags, started = run.data.tags, run.info.start_time / 1000
+    data = tags.get("dreamvideo.data_hash", "")
     fresh = sum(cell.seconds for cell in cells if not cell.reused)
     rows = [
         ("Run", "command", tags.get("dreamvideo.command", "")),
@@ -187,11 +196,13 @@ def _facts(run: Run, facts: dict, cells: list[CellResult]) -> list[tuple[str, st
         ("Run", "metric encoders", facts["metric_encoders"]),
         ("Run", "seeds", ", ".join(sorted({str(cell.seed) for cell in cells}))),
         ("Versions", "git commit", tags.get("mlflow.source.git.commit", "")),
-        ("Versions", "DVC data hash", tags.get("dreamvideo.data_hash", "")),
+        ("Versions", "DVC data hash", data),
+        ("Versions", "references and clips shown", f"of data {data_now}, not the run's" if data_now != data else ""),
         ("Versions", "data gate", f"passed, MLflow run {tags.get('dreamvideo.gate_run', '')}"),
         *(("Software", name, value) for name, value in facts["software"].items()),
         *(("Machine", name, value) for name, value in facts["machine"].items()),
         ("Time", "started", time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(started))),
+        ("Time", "training new adapters", f"{trained:.1f} s" if trained else ""),
         ("Time", "generating and scoring new cells", f"{fresh:.1f} s"),
     ]
     return [row for row in rows if row[2]]

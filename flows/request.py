@@ -1,11 +1,14 @@
 """What a benchmark is asked to cover. It needs no heavy library, so that a wrong name is refused at once."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from dreamvideo.dataset.catalog import Catalog, check_words
 from dreamvideo.errors import InputError, unknown_name
+
+COMBINATION = "subject_motion_context"  # the kind of the prompts that a benchmark asks of its combinations
 
 
 @dataclass(frozen=True)
@@ -21,8 +24,13 @@ class Request:
         """The names of subjects and of motions.
 
         Raises:
-            InputError: an unknown name, or more than there are.
+            InputError: an unknown name, or more subjects, motions or prompts than there are.
         """
+        templates = sum(prompt.kind == COMBINATION for prompt in catalog.prompts)
+        if self.prompts and self.prompts > templates:
+            raise InputError(
+                f"--prompts is {self.prompts}, but the catalog has {templates} for combinations; ask for fewer"
+            )
         subjects = choose("subject", self.subjects, list(catalog.subjects))
         return subjects, choose("motion", self.motions, list(catalog.motions))
 
@@ -52,10 +60,16 @@ def check_generate(catalog: Catalog, subject: str, motion: str, prompt: str, pat
     """Refuse what no video can be generated for.
 
     Raises:
-        InputError: an unknown name, a prompt that does not name the subject by one ``*``, an output that is no mp4.
+        InputError: an unknown name, a prompt that does not name the subject by one ``*``, an output that is no mp4
+            or cannot be written.
     """
     if path.suffix != ".mp4":
         raise InputError(f"--out is {str(path)!r}; give a file name that ends in .mp4")
+    if path.is_dir():
+        raise InputError(f"--out is {str(path)!r}, which is a folder; give the name of a file in it")
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise InputError(f"--out is {str(path)!r}, but nothing can be written in {folder}; choose another folder")
     check_words(prompt)
     catalog.subject(subject)
     catalog.motion(motion)

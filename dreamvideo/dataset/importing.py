@@ -74,7 +74,8 @@ def _refuse_taken(root: Path, entries: Sequence[NewEntry]) -> None:
 
 def _examined(staging: Path, entries: Sequence[NewEntry], data: DataParams) -> Catalog:
     """The catalog of what is new, after the data gate; a problem is told with the user's own file."""
-    from dreamvideo.dataset.expectations import Requirements, validate  # seconds, which bad input need not wait for
+    from dreamvideo.dataset.checks import Requirements  # seconds, which bad input need not wait for
+    from dreamvideo.dataset.expectations import validate
 
     catalog = load_catalog(staging)
     problems = validate(catalog, Requirements(None, None, data.num_frames, data.fps, data.image_size)).problems

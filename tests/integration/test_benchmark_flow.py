@@ -24,11 +24,13 @@ from flows.benchmark import run_benchmark
 from flows.claims import ALIVE, WORKER
 from flows.compare import compare_runs
 from flows.forecast import forecast
+from flows.missing import REUSED_FROM, VIDEO
 from flows.provenance import data_hash
 from flows.publish import publish
 from flows.report import write_report
 from flows.request import Request
 from flows.tracking import KEY, KIND, SHA256, Damaged, Tracking
+from tests.integration.browser import needs_browser, opened, until
 from tests.integration.conftest import MOTIONS, SUBJECTS, git, write_params
 
 
@@ -98,6 +100,21 @@ def test_the_report_is_there_and_comes_out_the_same_from_mlflow_alone(first):
     assert path == first.report and path.read_bytes() == before
 
 
+@needs_browser
+def test_the_report_plays_what_was_generated(first, tmp_path):
+    cells = len(SUBJECTS) * len(MOTIONS)
+    with opened(first.report, tmp_path / "profile") as page:
+        for index in range(cells):
+            page.execute_script(f"document.getElementById('cell-{index}').scrollIntoView()")
+            for kind in ("result", "clip"):
+                video = f"document.querySelector('#cell-{index} video.{kind}')"
+                assert until(
+                    page, f"return {video}.readyState >= 2 && {video}.videoWidth > 0 && {video}.currentTime > 0"
+                )
+            assert until(page, f"return document.querySelector('#cell-{index} img').naturalWidth > 0")
+        assert len(page.find_elements("css selector", "#map a")) == cells
+
+
 def test_the_report_scores_metrics_alone_and_no_other_figures_of_a_run(first):
     assert pandas.read_csv(first.report.with_name("summary.csv"))["metric"].tolist() == metric_names()
 
@@ -112,10 +129,26 @@ def test_a_second_run_computes_nothing_and_ends_what_a_killed_one_left_under_way
     listed = [run for run in runs_of("reused cell") if run.data.tags["mlflow.parentRunId"] == second.run_id]
     originals = {run.info.run_id: run.data for run in runs_of("cell")}
     assert len(listed) == 4
-    assert all(run.data.metrics == originals[run.data.tags["dreamvideo.reused_from"]].metrics for run in listed)
+    for run in listed:
+        original = originals[run.data.tags[REUSED_FROM]]
+        assert run.data.metrics == original.metrics
+        assert run.data.tags["dreamvideo.data_hash"] == original.tags["dreamvideo.data_hash"]
+        assert mlflow.artifacts.download_artifacts(run.data.tags[VIDEO]).endswith("video.mp4")
     assert sorted(run.data.tags[KEY] for run in runs_of("cell")) == keys
     assert len(runs_of("adapter")) == 4
     assert tracking.get(killed).info.status == "KILLED"
+
+
+def test_data_that_passed_is_examined_again_once_a_file_is_another(project, first):
+    gates = len(runs_of("gate"))
+    clip = project / "data/motions/square/00.mp4"
+    whole = clip.read_bytes()
+    clip.write_bytes(whole + b"0")
+    with pytest.raises(InputError, match=r"00\.mp4 differs from its SHA-256"):
+        run_benchmark(load_params(), Request())
+    clip.write_bytes(whole)
+    assert run_benchmark(load_params(), Request()).reused == 4
+    assert len(runs_of("gate")) == gates
 
 
 def test_the_same_cell_made_again_gives_the_same_video(first, monkeypatch):
@@ -295,9 +328,17 @@ def test_bad_data_stops_the_flow_before_any_training(project, first):
     catalog = yaml.safe_load((project / "data/catalog.yaml").read_text())
     catalog["prompts"][0] = {"text": "a dog is jumping", "kind": "subject_motion"}
     (project / "data/catalog.yaml").write_text(yaml.safe_dump(catalog))
-    with pytest.raises(InputError, match="placeholder"):
+    (project / "data/motions/square/00.mp4").unlink()
+    with pytest.raises(
+        InputError, match=r"00\.mp4 does not exist.*\(and 1 more, all in gate\.html of MLflow run \w+\)"
+    ) as error:
         run_benchmark(load_params(), Request(seed=5))
     assert len(runs_of("adapter")) == adapters
+    tracking, gate = Tracking(load_params().tracking), re.search(r"run (\w+)\)", str(error.value)).group(1)
+    assert tracking.get(gate).info.status == "FAILED"
+    result = tracking.read_json(gate, "gate.json")
+    assert not result["success"] and "placeholder" in result["problems"][1]
+    assert "2 problems" in tracking.download(gate, "gate.html").read_text()
 
 
 def test_a_tampered_adapter_is_refused(first):

@@ -56,7 +56,7 @@ def refused(folder, *arguments):
         ),
         (
             ["generate", "--subject", "dog", "--motion", "square", "--prompt", "a *", "--out", "params.yaml/x.mp4"],
-            "its folder cannot be made",
+            "nothing can be written in",
         ),
         (["benchmark", "run", "--method", "dreamvideos"], "unknown method 'dreamvideos'; did you mean 'dreamvideo'?"),
         (["report", "build"], "run `dreamvideo benchmark run` first"),
@@ -85,6 +85,14 @@ def test_weights_that_were_never_pulled(folder, tmp_path):
     shutil.copytree(folder / "data", tmp_path / "data")
     write_params(tmp_path, base_model__weights="models/pocket/base")
     assert "run `dreamvideo data pull`" in refused(tmp_path, "benchmark", "plan")
+
+
+def test_an_image_that_is_missing_stops_a_training_before_it_begins(folder, tmp_path):
+    shutil.copytree(folder / "data", tmp_path / "data")
+    write_params(tmp_path)
+    (tmp_path / "data/subjects/van/images/01.png").unlink()
+    sentence = refused(tmp_path, "customize", "subject", "dog")
+    assert "subjects/van/images/01.png does not exist" in sentence and "dreamvideo data pull" in sentence
 
 
 def test_a_truncated_weight_file_stops_the_benchmark_before_training(folder, tmp_path):

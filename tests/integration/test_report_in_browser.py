@@ -1,6 +1,5 @@
 """The report in a real browser: videos play, filters filter, the heat map changes, no complaints."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,26 +7,17 @@ import av
 import numpy as np
 import pytest
 from PIL import Image
+from selenium.webdriver import Chrome
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import Select
 
 from evaluation.metrics import metric_names
 from evaluation.report import CellResult, ReportData, build_report
+from tests.integration.browser import needs_browser, opened, until
 
-webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-from selenium.webdriver.common.by import By  # noqa: E402
-from selenium.webdriver.common.keys import Keys  # noqa: E402
-from selenium.webdriver.support.ui import Select, WebDriverWait  # noqa: E402
+pytestmark = needs_browser
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-CHROMEDRIVER = shutil.which("chromedriver")
-pytestmark = pytest.mark.skipif(
-    not (CHROMIUM and CHROMEDRIVER), reason="needs chromium: apt-get install chromium chromium-driver"
-)
-
-FLAGS = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
-    "--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage",
-    "--window-size=1400,900",
-)  # fmt: skip
 SUBJECTS, MOTIONS = 4, 10
 
 
@@ -69,33 +59,18 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def page(report: Path, tmp_path: Path) -> Iterator["webdriver.Chrome"]:
-    """The report, freshly opened; afterwards its console must be empty."""
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path / 'profile'}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(CHROMEDRIVER))
-    try:
-        driver.get(report.as_uri())
+def page(report: Path, tmp_path: Path) -> Iterator[Chrome]:
+    """The report, freshly opened."""
+    with opened(report, tmp_path / "profile") as driver:
         yield driver
-        assert driver.get_log("browser") == []
-    finally:
-        driver.quit()
 
 
-def until(page: "webdriver.Chrome", script: str, *arguments: object) -> object:
-    """Wait until a script returns something true."""
-    return WebDriverWait(page, 30).until(lambda driver: driver.execute_script(script, *arguments))
-
-
-def shown(page: "webdriver.Chrome") -> list[str]:
+def shown(page: Chrome) -> list[str]:
     titles = "return [...document.querySelectorAll('.card:not([hidden]) h3')].map(title => title.innerText)"
     return page.execute_script(titles)
 
 
-def test_videos_near_the_view_play_and_others_are_not_loaded(page: "webdriver.Chrome") -> None:
+def test_videos_near_the_view_play_and_others_are_not_loaded(page: Chrome) -> None:
     page.execute_script("document.getElementById('cell-0').scrollIntoView()")
     for kind in ("result", "clip"):
         video = f"document.querySelector('#cell-0 video.{kind}')"
@@ -110,7 +85,7 @@ def test_videos_near_the_view_play_and_others_are_not_loaded(page: "webdriver.Ch
     assert until(page, "return !document.querySelector('#cell-0 video').hasAttribute('src')")
 
 
-def test_videos_pause_and_go_on(page: "webdriver.Chrome") -> None:
+def test_videos_pause_and_go_on(page: Chrome) -> None:
     page.execute_script("document.getElementById('cell-0').scrollIntoView()")
     video = "document.querySelector('#cell-0 video.result')"
     assert until(page, f"return !{video}.paused && {video}.readyState >= 2")
@@ -121,7 +96,7 @@ def test_videos_pause_and_go_on(page: "webdriver.Chrome") -> None:
     assert until(page, f"return !{video}.paused")
 
 
-def test_filters_and_order(page: "webdriver.Chrome") -> None:
+def test_filters_and_order(page: Chrome) -> None:
     assert len(shown(page)) == SUBJECTS * MOTIONS
     Select(page.find_element(By.ID, "filter-subject")).select_by_visible_text("subject1")
     assert len(shown(page)) == MOTIONS and all("subject1" in title for title in shown(page))
@@ -134,7 +109,7 @@ def test_filters_and_order(page: "webdriver.Chrome") -> None:
     assert len(shown(page)) == SUBJECTS
 
 
-def test_heat_map_changes_with_the_metric_and_leads_to_the_card(page: "webdriver.Chrome") -> None:
+def test_heat_map_changes_with_the_metric_and_leads_to_the_card(page: Chrome) -> None:
     link = page.find_element(By.CSS_SELECTOR, "#map a[href='#cell-1']")
     before = link.get_attribute("style"), link.get_attribute("title")
     assert before[1] == "subject0 × motion1: 0.100"
@@ -150,7 +125,7 @@ def test_heat_map_changes_with_the_metric_and_leads_to_the_card(page: "webdriver
     assert len(shown(page)) == SUBJECTS * MOTIONS, "a filter that hides the card is lifted"
 
 
-def test_heat_map_by_keyboard(page: "webdriver.Chrome") -> None:
+def test_heat_map_by_keyboard(page: Chrome) -> None:
     page.execute_script("document.querySelector(\"#map a[tabindex='0']\").focus()")
     page.switch_to.active_element.send_keys(Keys.ARROW_DOWN, Keys.ARROW_RIGHT)
     page.switch_to.active_element.send_keys(Keys.ARROW_RIGHT)
@@ -158,7 +133,7 @@ def test_heat_map_by_keyboard(page: "webdriver.Chrome") -> None:
     assert len(page.find_elements(By.CSS_SELECTOR, "#map a[tabindex='0']")) == 1
 
 
-def test_fits_a_phone(page: "webdriver.Chrome") -> None:
+def test_fits_a_phone(page: Chrome) -> None:
     size = {"width": 420, "height": 900, "deviceScaleFactor": 1, "mobile": False}
     page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
     assert until(page, "return document.documentElement.scrollWidth <= 420")

@@ -6,8 +6,9 @@ import pytest
 import yaml
 
 from dreamvideo.dataset.catalog import load_catalog, verify_files
+from dreamvideo.dataset.checks import Requirements
 from dreamvideo.dataset.clips import probe_clip
-from dreamvideo.dataset.expectations import Requirements, validate
+from dreamvideo.dataset.expectations import validate
 from dreamvideo.dataset.import_clips import SHORTER
 from dreamvideo.dataset.import_entries import NewMotion, NewSubject
 from dreamvideo.dataset.import_files import Original, find_clips, find_images, pair_masks

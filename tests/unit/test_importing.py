@@ -10,8 +10,9 @@ from PIL import Image
 from dreamvideo.dataset import importing
 from dreamvideo.dataset.catalog import load_catalog, verify_files
 from dreamvideo.dataset.catalog_file import add_entries
+from dreamvideo.dataset.checks import Requirements
 from dreamvideo.dataset.clips import probe_clip
-from dreamvideo.dataset.expectations import Requirements, validate
+from dreamvideo.dataset.expectations import validate
 from dreamvideo.dataset.import_entries import NewMotion, NewSubject
 from dreamvideo.dataset.import_files import Original, find_images, pair_masks
 from dreamvideo.dataset.importing import import_entries

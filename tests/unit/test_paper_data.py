@@ -8,7 +8,8 @@ import yaml
 
 from dreamvideo.dataset.catalog import SUBJECT_KINDS, WORDS, load_catalog
 from dreamvideo.dataset.catalog_file import add_entries
-from dreamvideo.dataset.expectations import Requirements, validate
+from dreamvideo.dataset.checks import Requirements
+from dreamvideo.dataset.expectations import validate
 from dreamvideo.dataset.importing import import_entries
 from dreamvideo.dataset.licences import non_commercial
 from dreamvideo.dataset.paper import PAPER_CATALOG, paper_entries
