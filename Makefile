@@ -5,8 +5,8 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 TOOLS := $(VENV)/.tools
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
-# Bytecode by all cores; pip would use one. Files that are no Python of this version are left out, as pip does.
-COMPILE := $(BIN)/python -m compileall -q -j 0 $(VENV)/lib > /dev/null 2>&1 || true
+# pip would compile all of every package, for two minutes; Python compiles what is imported, and keeps it unless told not to.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test up down lint bench sweep pull clean
@@ -22,12 +22,10 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@# torch first and by its exact version: no other package may choose it
 	$(PIP) torch==2.13.0
 	$(PIP) -e .
-	@$(COMPILE)
 	@touch $@
 
 $(TOOLS): $(INSTALLED)
 	$(PIP) -e '.[dev]'
-	@$(COMPILE)
 	@touch $@
 
 pull: $(INSTALLED)
