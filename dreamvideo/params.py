@@ -69,9 +69,9 @@ class ComputeParams(Section):
 class ExecutionParams(Section):
     """Where the tasks of a benchmark run. Results depend on the threads of a process alone, and on these in the last bits."""
 
-    runner: Literal["local", "ray"] = "local"
+    runner: Literal["local", "processes", "ray"] = "local"
     address: str | None = None  # of a Ray cluster; none: one is started on this machine for the time of the benchmark
-    workers: int = Field(default=1, gt=0)  # processes of that one, where it has no GPU; otherwise one a GPU
+    workers: int = Field(default=1, gt=0)  # processes of this machine; of a Ray cluster with GPUs there is one a GPU
     overlap: bool = False  # local: save, score and log a video in a second thread while the next is sampled
 
 

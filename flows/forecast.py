@@ -71,7 +71,7 @@ def forecast(params: Params, request: Request) -> list[str]:
 
 def _workers(execution: ExecutionParams) -> int:
     """How many tasks run at once, as far as the profile says it: how many a cluster runs is known to it alone."""
-    return execution.workers if execution.runner == "ray" and not execution.address else 1
+    return 1 if execution.runner == "local" or execution.address else execution.workers
 
 
 def _typical(runs: list[Run], figure: Callable[[Run], float | None]) -> float | None:

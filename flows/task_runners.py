@@ -1,4 +1,4 @@
-"""Where the tasks of a benchmark run: one after the other in this process, or spread by Ray over processes and machines.
+"""Where the tasks of a benchmark run: in this process, in some of this machine, or spread by Ray over machines.
 
 Small values and run ids go in and out; data, weights and videos travel through the catalog and the tracking store.
 """
@@ -7,13 +7,14 @@ import os
 import socket
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any, TypeVar
 
 from prefect import Task
 from prefect.futures import as_completed
 from prefect.settings import get_current_settings
-from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
+from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner, ThreadPoolTaskRunner
 
 from dreamvideo.errors import InputError
 from dreamvideo.params import ExecutionParams
@@ -37,6 +38,8 @@ def task_runner(execution: ExecutionParams) -> TaskRunner[Any]:
     """
     if execution.runner == "local":
         return ThreadPoolTaskRunner(max_workers=OVERLAPPED)
+    if execution.runner == "processes":
+        return ProcessPoolTaskRunner(max_workers=execution.workers, initializer=_begin_worker)
     if execution.address:
         os.environ.setdefault(ASKED_FOR_TOKEN, "token")
     else:
@@ -59,6 +62,16 @@ def task_runner(execution: ExecutionParams) -> TaskRunner[Any]:
         "local",  # a new one, whatever cluster this machine may have or have had
         init_kwargs={"num_cpus": execution.workers, "include_dashboard": False, "log_to_driver": False},
     )
+
+
+def _begin_worker() -> None:
+    """Make this process one of several: one thread, and nothing to show, as its progress would mix with the others'."""
+    import torch
+
+    from flows.progress import console
+
+    torch.set_num_threads(1)
+    console.quiet = True
 
 
 def _join(address: str) -> None:
@@ -99,15 +112,13 @@ def results(
 
     Yields:
         Each item with a function that returns what its task gave, or raises what it raised. Locally a task runs when
-        its function is called, in the order of the items; with Ray all run at once, and come as they end.
+        its function is called, in the order of the items; otherwise all are handed over at once, and come as they end.
     """
     if execution.runner == "local":
         for item in items:
             yield item, partial(task, *arguments(item))
         return
-    from prefect_ray.context import remote_options
-
-    with remote_options(**_share()):
+    with _share() if execution.runner == "ray" else nullcontext():
         futures = {task.submit(*arguments(item)): item for item in items}
     for future in as_completed(list(futures)):
         yield futures[future], future.result
@@ -128,8 +139,9 @@ def overlapping_results(
     yield from under_way
 
 
-def _share() -> dict[str, int]:
-    """What a task takes of the cluster: one GPU where it has any, one CPU core otherwise."""
+def _share() -> AbstractContextManager:
+    """Let a task take one GPU of the cluster where that has any, one CPU core otherwise."""
     import ray
+    from prefect_ray.context import remote_options
 
-    return {"num_gpus": 1} if ray.cluster_resources().get("GPU") else {"num_cpus": 1}
+    return remote_options(**({"num_gpus": 1} if ray.cluster_resources().get("GPU") else {"num_cpus": 1}))

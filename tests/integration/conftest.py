@@ -42,6 +42,7 @@ def write_params(folder: Path, **changes: object) -> Path:
     profile["base_model"]["weights"] = str(REPOSITORY / "models/pocket/base")
     profile["evaluation"] |= {"weights": str(REPOSITORY / "models/pocket/metrics"), "bootstrap_resamples": 100}
     profile["sampling"]["steps"] = 2
+    profile["execution"] = {"runner": "local"}  # so that a test can replace what tasks call
     # Absolute, since MLflow keeps one store a URI for the whole process, whatever the working directory is by then.
     profile["tracking"] |= {"uri": f"sqlite:///{folder}/mlflow.db", "artifacts": str(folder / "mlruns")}
     if not (folder / "mlflow.db").exists():

@@ -29,6 +29,7 @@ def test_the_base_model_that_was_measured_on_a_reference_machine_has_its_rates(u
 def test_ray_shares_the_work_among_its_workers_where_their_number_is_known(unmeasured):
     for execution, minutes in (
         (ExecutionParams(runner="ray", workers=2), "2.5"),
+        (ExecutionParams(runner="processes", workers=2), "2.5"),
         (ExecutionParams(runner="local", workers=2), "5.0"),
         (ExecutionParams(runner="ray", workers=2, address="head:6379"), "5.0"),
     ):

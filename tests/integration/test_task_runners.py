@@ -1,4 +1,4 @@
-"""A benchmark spread by Ray over processes of this machine."""
+"""A benchmark spread over processes of this machine, by Prefect itself and by Ray."""
 
 import builtins
 import os
@@ -48,13 +48,20 @@ def cells(folder, dataset, execution):
         os.chdir(before)
 
 
-def test_two_processes_give_what_one_gives(tmp_path, dataset):
-    outcome, videos, workers = cells(tmp_path / "ray", dataset, {"runner": "ray", "workers": 2})
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory, dataset):
+    """What one process gives."""
+    _, videos, (worker,) = cells(tmp_path_factory.mktemp("one") / "local", dataset, {"runner": "local"})
+    assert f"/{os.getpid()}/" in worker
+    return videos
+
+
+@pytest.mark.parametrize("runner", ["processes", "ray"])
+def test_two_processes_give_what_one_gives(tmp_path, dataset, alone, runner):
+    outcome, videos, workers = cells(tmp_path / runner, dataset, {"runner": runner, "workers": 2})
     assert (outcome.finished, outcome.failed, outcome.reused) == (4, 0, 0)
     assert outcome.report.name == "report.html"
     assert len(workers) == 2 and not any(f"/{os.getpid()}/" in worker for worker in workers)
-    _, alone, (worker,) = cells(tmp_path / "local", dataset, {"runner": "local"})
-    assert f"/{os.getpid()}/" in worker
     assert videos.keys() == {(subject, motion) for subject in SUBJECTS for motion in MOTIONS}
     assert videos == alone
 
