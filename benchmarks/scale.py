@@ -16,13 +16,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from mlflow.entities import RunInfo
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks.chaos import store
 from dreamvideo.dataset.catalog import Catalog, load_catalog
 from dreamvideo.methods.contract import Trained
-from dreamvideo.params import Params, load_params
+from dreamvideo.params import ExecutionParams, Params, load_params
 from evaluation.metrics import metric_names
 from evaluation.suite import Suite
 from flows import cells, customize
@@ -99,7 +100,8 @@ def benchmark(size: int) -> dict:
     request = Request(str(subjects), str(motions), prompts)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        params = load_params().model_copy(update={"tracking": store(folder)})
+        here = {"tracking": store(folder), "execution": ExecutionParams()}  # where the models are left out
+        params = load_params().model_copy(update=here)
         leave_out_the_models(params)
         (folder / "data").symlink_to(params.data.root.resolve())
         (folder / "models").symlink_to(Path("models").resolve())
@@ -108,13 +110,15 @@ def benchmark(size: int) -> dict:
         outcome = run_benchmark(params, request)
         total = time.time() - begun
         assert (outcome.finished, outcome.failed) == (size, 0)
-        runs = [run.info for run in Tracking(params.tracking).runs("cell")]
-        first, last = min(run.start_time for run in runs) / 1000, max(run.end_time for run in runs) / 1000
+        runs = sorted((run.info for run in Tracking(params.tracking).runs("cell")), key=lambda run: run.start_time)
+        first, last = runs[0].start_time / 1000, runs[-1].end_time / 1000
         figures = {
             "cells": size,
             "seconds": total,
             "seconds_before_cells": first - begun,
             "seconds_per_cell": (last - first) / size,
+            "seconds_per_cell_at_first": pace(runs[: max(size // 10, 6)]),
+            "seconds_per_cell_at_last": pace(runs[-max(size // 10, 6) :]),
             "seconds_after_cells": begun + total - last,
             "seconds_planned_again": timed(lambda: plans.forecast(params, request)),
             "seconds_of_report": timed(lambda: write_report(params, outcome.run_id)),
@@ -125,6 +129,11 @@ def benchmark(size: int) -> dict:
         }
         os.chdir("/")
     return figures
+
+
+def pace(runs: list[RunInfo]) -> float:
+    """Seconds a cell, from the beginning of the first to the end of the last."""
+    return (runs[-1].end_time - runs[0].start_time) / 1000 / len(runs)
 
 
 def leave_out_the_models(params: Params) -> None:

@@ -19,7 +19,7 @@ from mlflow.entities import Run, ViewType
 from mlflow.exceptions import MlflowException
 
 from flows.processes import same_process
-from flows.tracking import KEY, KIND, REASON, Ended, Record, Tracking
+from flows.tracking import KIND, REASON, Ended, Record, Tracking, by_key, tagged
 
 WORKER, ALIVE, CLAIM = "dreamvideo.worker", "dreamvideo.alive", "dreamvideo.claim"
 HEARTBEAT = 30.0  # seconds
@@ -79,7 +79,7 @@ def attended(
 
 def end_abandoned(tracking: Tracking, kind: str) -> None:
     """End the runs of a kind that no worker is at, which one that is killed cannot do itself."""
-    condition = f"tags.`{KIND}` = '{kind}' and attributes.status = 'RUNNING'"
+    condition = tagged({KIND: kind}) + " and attributes.status = 'RUNNING'"
     for run in tracking.client.search_runs([tracking.experiment], condition):
         if not is_alive(run):
             _end(tracking, run)
@@ -123,8 +123,7 @@ def _look(tracking: Tracking, kind: str, key: str, claim: str | None = None, min
     Where the answer to its creation is lost, MLflow's client asks again, and a claim has two runs: the worker knows of
     the second alone, and would wait for the first, its own, as long as it lives.
     """
-    condition = f"tags.`{KIND}` = '{kind}' and tags.`{KEY}` = '{key}'"
-    runs = tracking.client.search_runs([tracking.experiment], condition, ViewType.ACTIVE_ONLY)
+    runs = tracking.client.search_runs([tracking.experiment], tagged(by_key(kind, key)), ViewType.ACTIVE_ONLY)
     under_way = [run for run in runs if run.info.status == "RUNNING" and run.info.run_id != mine]
     left = [run for run in under_way if not is_alive(run) or (claim and run.data.tags.get(CLAIM) == claim)]
     for run in left:

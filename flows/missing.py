@@ -45,7 +45,9 @@ def train_missing(tracking: Tracking, plan: Plan, params: Params) -> dict[str, s
     finished = tracking.finished("adapter")
     wanted = {adapter.key: adapter for adapter in plan.adapters}
     missing = [adapter for key, adapter in wanted.items() if key not in finished]
-    missing.sort(key=lambda adapter: adapter.kind == "identity")  # last, as they take less: no worker then waits for long
+    missing.sort(
+        key=lambda adapter: adapter.kind == "identity"
+    )  # last, as they take less: no worker then waits for long
     params_json = params.model_dump_json()
 
     def conclude(adapter: AdapterPlan, trained: Callable[[], str | None]) -> bool:

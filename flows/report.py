@@ -15,7 +15,7 @@ from dreamvideo.weights import read_schema
 from evaluation.report.build import CellResult, ReportData, build_report
 from evaluation.suite import class_prompt
 from flows.provenance import data_hash, machine, software
-from flows.tracking import KEY, KIND, REASON, Damaged, Tracking
+from flows.tracking import KIND, REASON, Damaged, Tracking, by_key, tagged
 
 FOLDER = Path("reports")
 # Artifacts of a benchmark's run: what a report is built from.
@@ -161,7 +161,7 @@ def _video(tracking: Tracking, run_id: str) -> Path:
 
 def _reason_of_failure(tracking: Tracking, key: str) -> str:
     """What the newest run under a key that did not finish failed of."""
-    condition = f"tags.`{KEY}` = '{key}' and attributes.status != 'FINISHED'"
+    condition = tagged(by_key("cell", key)) + " and attributes.status != 'FINISHED'"
     found = tracking.client.search_runs([tracking.experiment], condition, max_results=1)
     return found[0].data.tags.get(REASON, "no reason recorded") if found else "never ran"
 

@@ -86,15 +86,15 @@ class Tracking:
 
     def finished(self, kind: str, by: str = KEY) -> dict[str, str]:
         """Run ids of the finished runs of a kind, by key or by another tag."""
-        return {run.data.tags[by]: run.info.run_id for run in self._search(kind, {}) if by in run.data.tags}
+        return {run.data.tags[by]: run.info.run_id for run in self._search({KIND: kind}) if by in run.data.tags}
 
     def runs(self, kind: str, tags: Mapping[str, str] | None = None) -> list[Run]:
         """The finished runs of a kind that carry some tags, newest first."""
-        return list(self._search(kind, tags or {}))
+        return list(self._search({KIND: kind, **(tags or {})}))
 
     def find(self, kind: str, key: str) -> Run | None:
         """The newest finished run of a kind under a key."""
-        return next(self._search(kind, {KEY: key}), None)
+        return next(self._search(by_key(kind, key)), None)
 
     def get(self, run_id: str) -> Run:
         """One run.
@@ -112,9 +112,8 @@ class Tracking:
                 f"no run {run_id!r} in {self.shown_uri}; a benchmark prints the id of its run, and `mlflow ui` lists all"
             ) from error
 
-    def _search(self, kind: str, tags: Mapping[str, str]) -> Iterator[Run]:
-        conditions = [f"tags.`{name}` = '{value}'" for name, value in ({KIND: kind} | tags).items()]
-        condition = " and ".join([*conditions, "attributes.status = 'FINISHED'"])
+    def _search(self, tags: Mapping[str, str]) -> Iterator[Run]:
+        condition = tagged(tags) + " and attributes.status = 'FINISHED'"
         token = None
         while True:
             page = self.client.search_runs([self.experiment], condition, max_results=1000, page_token=token)
@@ -130,7 +129,7 @@ class Tracking:
         Raises:
             Ended: another process has ended the run meanwhile; it stays as that left it.
         """
-        tags = {KIND: kind, KEY: key, MLFLOW_RUN_NAME: name} | tags
+        tags = {KIND: kind, KEY: key, MLFLOW_RUN_NAME: name} | by_key(kind, key) | tags
         if parent:
             tags[MLFLOW_PARENT_RUN_ID] = parent
         run = self.client.create_run(self.experiment, tags=tags)
@@ -219,6 +218,19 @@ class Tracking:
     def read_json(self, run_id: str, artifact: str) -> object:
         """A JSON artifact, as :meth:`download` gives it."""
         return json.loads(self.download(run_id, artifact).read_text())
+
+
+def by_key(kind: str, key: str) -> dict[str, str]:
+    """The tag by which the runs of a key are found at once, however many others there are.
+
+    MLflow's database has an index of tags by name, none by value; and its pages do not list tags of this prefix.
+    """
+    return {f"mlflow.dreamvideo.{key}": kind}
+
+
+def tagged(tags: Mapping[str, str]) -> str:
+    """MLflow's filter for runs that have some tags."""
+    return " and ".join(f"tags.`{name}` = '{value}'" for name, value in tags.items())
 
 
 def flatten(values: Mapping, prefix: str = "") -> dict[str, object]:

@@ -14,7 +14,7 @@ from benchmarks import chaos
 from flows.claims import ALIVE, WORKER, Taken, attended, claimed, end_abandoned, made_once
 from flows.model_registry import aliases
 from flows.registration import register_version
-from flows.tracking import KEY, Tracking
+from flows.tracking import KEY, Tracking, by_key
 
 KEYS = [f"{index:064x}" for index in range(12)]
 
@@ -61,7 +61,9 @@ def test_a_worker_that_is_stopped_keeps_its_claim_and_a_dead_one_loses_it(params
 @pytest.mark.parametrize(("age", "lost"), [(10, False), (280, False), (310, True)])
 def test_a_worker_of_another_machine_is_lost_without_a_heartbeat(params, age, lost):
     tracking = Tracking(params)
-    tags = {WORKER: "elsewhere/1/1.00", ALIVE: f"{time.time() - age:.0f}", KEY: KEYS[0], "dreamvideo.kind": "cell"}
+    tags = {WORKER: "elsewhere/1/1.00", ALIVE: f"{time.time() - age:.0f}", "dreamvideo.kind": "cell"} | by_key(
+        "cell", KEYS[0]
+    )
     theirs = tracking.client.create_run(tracking.experiment, tags=tags)
     if lost:
         with claimed(tracking, "cell", "cell", KEYS[0], {}):
