@@ -1,5 +1,6 @@
 """The command line. Heavy libraries are imported by the commands that need them, so that help comes at once."""
 
+import multiprocessing
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -147,17 +148,22 @@ def main() -> None:
             raise
         Console(stderr=True, highlight=False, soft_wrap=True).print(f"[red]error:[/] {_escaped(str(error))}")
         raise SystemExit(2) from None
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Exception) as error:
         if debug:
             raise
-        Console(stderr=True).print("stopped; what was finished is kept, and the same command goes on from there")
-        raise SystemExit(130) from None
-    except Exception as error:
-        if debug:
-            raise
+        if _interrupted(error):
+            for worker in multiprocessing.active_children():
+                worker.kill()  # it may not have heard; and its run, if it has one, is another's to take
+            Console(stderr=True).print("stopped; what was finished is kept, and the same command goes on from there")
+            raise SystemExit(130) from None
         message = f"[red]failed:[/] {type(error).__name__}: {_escaped(str(error))} (--debug shows where)"
         Console(stderr=True, highlight=False, soft_wrap=True).print(message)
         raise SystemExit(1) from None
+
+
+def _interrupted(error: BaseException) -> bool:
+    """Whether it was Ctrl-C, which also ends an embedded Prefect server, so that what follows fails of that."""
+    return isinstance(error, KeyboardInterrupt) or (error.__context__ is not None and _interrupted(error.__context__))
 
 
 def _escaped(text: str) -> str:
