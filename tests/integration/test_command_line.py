@@ -4,11 +4,16 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
 
 import pytest
 import yaml
 
+from flows.cli import main
 from tests.integration.conftest import write_params
+
+PRINTED = {"COLUMNS": "200", "NO_COLOR": "1"}
 
 
 @pytest.fixture(scope="module")
@@ -20,9 +25,21 @@ def folder(tmp_path_factory, dataset):
 
 
 def dreamvideo(folder, *arguments):
+    """Run a command in this process, since importing everything anew takes seconds."""
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(StringIO()) as out, redirect_stderr(StringIO()) as err:
+        patch.chdir(folder)
+        patch.setattr(sys, "argv", ["dreamvideo", *arguments])
+        for name, value in PRINTED.items():
+            patch.setenv(name, value)
+        with pytest.raises(SystemExit) as ended:
+            main()
+    return subprocess.CompletedProcess(arguments, ended.value.code, out.getvalue(), err.getvalue())
+
+
+def dreamvideo_anew(folder, *arguments):
+    """Run a command in a process of its own."""
     command = [sys.executable, "-c", "from flows.cli import main; main()", *arguments]
-    environment = os.environ | {"COLUMNS": "200", "NO_COLOR": "1"}
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment)
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, env=os.environ | PRINTED)
 
 
 def refused(folder, *arguments):
@@ -90,9 +107,9 @@ def test_weights_that_were_never_pulled(folder, tmp_path):
 def test_an_image_that_is_missing_stops_a_training_before_it_begins(folder, tmp_path):
     shutil.copytree(folder / "data", tmp_path / "data")
     write_params(tmp_path)
-    (tmp_path / "data/subjects/van/images/01.png").unlink()
+    (tmp_path / "data/subjects/van/01.png").unlink()
     sentence = refused(tmp_path, "customize", "subject", "dog")
-    assert "subjects/van/images/01.png does not exist" in sentence and "dreamvideo data pull" in sentence
+    assert "subjects/van/01.png does not exist" in sentence and "dreamvideo data pull" in sentence
 
 
 def test_a_truncated_weight_file_stops_the_benchmark_before_training(folder, tmp_path):
@@ -106,9 +123,11 @@ def test_a_truncated_weight_file_stops_the_benchmark_before_training(folder, tmp
     assert "unet.safetensors" in sentence and "dreamvideo data pull" in sentence
 
 
-def test_debug_shows_the_traceback(folder):
-    done = dreamvideo(folder, "customize", "subject", "dgo", "--debug")
-    assert "Traceback" in done.stderr and done.returncode != 0
+@pytest.mark.parametrize(("options", "code"), [([], 2), (["--debug"], 1)])
+def test_a_process_of_its_own_ends_alike_and_debug_shows_the_traceback(folder, options, code):
+    done = dreamvideo_anew(folder, "customize", "subject", "dgo", *options)
+    assert "did you mean 'dog'?" in done.stderr
+    assert done.returncode == code and ("Traceback" in done.stderr) == (code == 1)
 
 
 def test_generate_writes_a_video_and_names_the_words_it_does_not_know(folder):
@@ -118,7 +137,7 @@ def test_generate_writes_a_video_and_names_the_words_it_does_not_know(folder):
     assert (folder / "out/x.mp4").stat().st_size > 500
     assert "'moon'" in done.stdout
     first = (folder / "out/x.mp4").read_bytes()
-    assert dreamvideo(folder, "generate", *arguments).returncode == 0
+    assert dreamvideo_anew(folder, "generate", *arguments).returncode == 0
     assert (folder / "out/x.mp4").read_bytes() == first
 
 
