@@ -1,6 +1,7 @@
 """Workers that share a benchmark, and workers that are killed, on a real MLflow store."""
 
 import os
+import shutil
 import signal
 import threading
 import time
@@ -15,12 +16,14 @@ from flows.claims import ALIVE, WORKER, Taken, attended, claimed, end_abandoned,
 from flows.model_registry import aliases
 from flows.registration import register_version
 from flows.tracking import KEY, Tracking, by_key
+from tests.conftest import empty_store
 
 KEYS = [f"{index:064x}" for index in range(12)]
 
 
 @pytest.fixture
 def params(tmp_path):
+    shutil.copyfile(empty_store(), tmp_path / "mlflow.db")
     return chaos.store(tmp_path)
 
 
@@ -149,9 +152,9 @@ def test_what_two_make_at_once_is_made_once(params):
         assert (first.result(60), second.result(60)) == ((run_id, True), (run_id, False))
 
 
-def test_of_two_workers_that_name_one_challenger_at_once_neither_fails(tmp_path, monkeypatch):
+def test_of_two_workers_that_name_one_challenger_at_once_neither_fails(params, monkeypatch):
     name = "identity.pocket.dog"
-    tracking = Tracking(chaos.store(tmp_path))
+    tracking = Tracking(params)
     keys = f"{1:064x}", f"{2:064x}"
     for key in keys:
         with tracking.run("adapter", "identity dog", key, {}) as record:

@@ -1,5 +1,6 @@
 """A benchmark on a real disk that fills up."""
 
+import shutil
 import subprocess
 
 import pytest
@@ -11,6 +12,7 @@ from flows.benchmark import run_benchmark
 from flows.failures import stop_if_disk_is_full
 from flows.request import Request
 from flows.tracking import Tracking
+from tests.conftest import empty_store
 from tests.integration.conftest import MOTIONS, SUBJECTS, write_params
 
 FULL, ENOUGH = "size=2500k", "size=64m"  # the database, and two identity adapters; everything
@@ -30,6 +32,7 @@ def disk(tmp_path):
 
 def test_a_full_disk_stops_the_benchmark_and_loses_nothing(disk, dataset, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    shutil.copyfile(empty_store(), disk / "mlflow.db")
     tracking = store(disk)
     subprocess.run(["mount", "-o", f"remount,{FULL}", str(disk)], check=True)
     write_params(

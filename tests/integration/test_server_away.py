@@ -1,5 +1,6 @@
 """A tracking server that is away for a minute: work goes on, and is logged when it is back."""
 
+import shutil
 import subprocess
 import sys
 import threading
@@ -14,6 +15,7 @@ from dreamvideo.params import TrackingParams
 from flows import claims
 from flows.claims import claimed
 from flows.tracking import Tracking
+from tests.conftest import empty_store
 from tests.integration.test_servers import PATIENCE, free_port
 
 AWAY = 60  # seconds
@@ -26,6 +28,7 @@ class Server:
     def __init__(self, folder):
         self.folder, self.port = folder, free_port()
         self.url = f"http://127.0.0.1:{self.port}"
+        shutil.copyfile(empty_store(), folder / "mlflow.db")
 
     def start(self):
         command = ["-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port), "--workers", "1"]
@@ -50,9 +53,10 @@ class Server:
             return False
 
 
-@pytest.fixture
-def server(tmp_path):
-    one = Server(tmp_path)
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """Runs as a test begins; the last one may stop it."""
+    one = Server(tmp_path_factory.mktemp("away"))
     one.start()
     yield one
     one.stop()

@@ -21,11 +21,12 @@ def params(tmp_path):
 
 
 def test_the_environment_names_another_store(params, tmp_path, monkeypatch):
+    shutil.copyfile(empty_store(), tmp_path / "other.db")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/other.db")
     tracking = Tracking(params)
     with tracking.run("cell", "a cell", "key", {}):
         pass
-    assert (tmp_path / "other.db").exists()
+    assert (tmp_path / "other.db").read_bytes() != empty_store().read_bytes()
     assert (tmp_path / "one.db").read_bytes() == empty_store().read_bytes(), "it was left alone"
     assert tracking.params.uri == f"sqlite:///{tmp_path}/one.db", "what is stored as a parameter stays"
 

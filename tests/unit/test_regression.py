@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -32,13 +33,13 @@ def params(tmp_path):
 def benchmark(params, tmp_path):
     """Record a benchmark of 4 x 4 combinations whose scores are shifted; returns its id."""
     tracking, noise = Tracking(params.tracking), np.random.default_rng(0)
-    spread = noise.normal(0, 0.01, (4, 4))
+    spread, number = noise.normal(0, 0.01, (4, 4)), count()
 
     def record(facts=FACTS_OF_ALL, tags=TAGS, seed=0, **shifts):
         rows = []
         for subject in range(4):
             for motion in range(4):
-                key = f"{subject} {motion} {len(tracking.runs('cell'))}"
+                key = f"cell {next(number)}"
                 with tracking.run("cell", key, key, {}) as cell:
                     cell.metrics = {name: 0.5 + shifts.get(name, 0) + spread[subject, motion] * (1 + shifts.get(name, 0))
                                     for name in metric_names()}  # fmt: skip

@@ -1,6 +1,7 @@
 """The servers' settings and commands; tests/integration/test_servers.py runs them."""
 
 import os
+import shutil
 import socket
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from flows.servers import (
     worker_service,
 )
 from flows.tracking import Tracking
+from tests.conftest import empty_store
 
 PARAMS = Path(__file__).resolve().parents[2] / "params.yaml"
 URL = "postgresql://user:secret@db.example.org:5432/dreamvideo"
@@ -135,6 +137,8 @@ def test_gpus_are_those_that_this_process_may_use(monkeypatch):
 
 @pytest.mark.parametrize("exports", [False, True])
 def test_a_store_that_is_used_is_not_passed_on_to_other_processes(tmp_path, monkeypatch, exports):
+    for name in ("exported.db", "mlflow.db"):
+        shutil.copyfile(empty_store(), tmp_path / name)
     exported = f"sqlite:///{tmp_path}/exported.db" if exports else None
     if exported:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", exported)
