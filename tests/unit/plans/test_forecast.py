@@ -8,15 +8,16 @@ from dreamvideo.params import ExecutionParams
 from flows.forecast import forecast
 from flows.request import Request
 from tests.conftest import empty_store
-from tests.unit.test_keys_and_plan import catalog, changed, params  # noqa: F401 (fixtures)
+from tests.tiny_plans import changed
 
 
 @pytest.fixture
-def unmeasured(tmp_path, params, catalog):  # noqa: F811
-    """Parameters with a catalog of three subjects and two motions, and a store without a run."""
+def unmeasured(tmp_path, params, catalog):
+    """Parameters of one worker, with a catalog of three subjects and two motions, and a store without a run."""
     shutil.copyfile(empty_store(), tmp_path / "mlflow.db")
     store = {"uri": f"sqlite:///{tmp_path}/mlflow.db", "artifacts": tmp_path / "mlruns"}
-    return changed(changed(params, "tracking", **store), "data", root=catalog.root)
+    alone = params.model_copy(update={"execution": ExecutionParams()})
+    return changed(changed(alone, "tracking", **store), "data", root=catalog.root)
 
 
 def test_the_base_model_that_was_measured_on_a_reference_machine_has_its_rates(unmeasured):

@@ -1,107 +1,24 @@
 """What decides a key, and what does not."""
 
-import hashlib
-from pathlib import Path
-
 import pytest
-import yaml
-from safetensors.torch import save_file
-from torch import ones
 
-from dreamvideo.dataset.catalog import Catalog, load_catalog
-from dreamvideo.errors import InputError
-from dreamvideo.params import Params, load_params
-from flows.plan import Keys, Plan, build_method, plan_benchmark, prompts_for
-from flows.request import choose
-
-ROOT = Path(__file__).parents[2]
-SUBJECTS, MOTIONS = ("cat", "dog", "van"), ("zigzag", "square")
-TEMPLATES = ("a * is {motion} on the beach", "a * is {motion} in the snow", "a * is {motion} at night")
-
-
-def digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def entries() -> dict:
-    """The content of a catalog.yaml; planning opens no other file of a dataset."""
-    common = {"source": "a camera", "licence": "CC0-1.0"}
-    subjects = {
-        name: common
-        | {
-            "class_word": name,
-            "kind": "object" if name == "van" else "pet",
-            "images": [f"{name}/0.png", f"{name}/1.png"],
-            "sha256": {f"{name}/{i}.png": digest(f"{name}{i}") for i in (0, 1)},
-        }
-        for name in SUBJECTS
-    }
-    motions = {
-        name: common
-        | {
-            "words": f"moving in a {name}",
-            "kind": "trajectory",
-            "clips": [{"path": f"{name}/0.mp4", "caption": f"a dog is moving in a {name}"}],
-            "sha256": {f"{name}/0.mp4": digest(name)},
-        }
-        for name in MOTIONS
-    }
-    prompts = [{"text": text, "kind": "subject_motion_context"} for text in TEMPLATES]
-    prompts.insert(1, {"text": "a * on the beach", "kind": "subject_context"})
-    return {"subjects": subjects, "motions": motions, "prompts": prompts}
-
-
-def write_catalog(folder: Path, content: dict) -> Catalog:
-    folder.mkdir(exist_ok=True)
-    (folder / "catalog.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
-    return load_catalog(folder)
-
-
-def write_weights(folder: Path, value: float) -> Path:
-    folder.mkdir(exist_ok=True)
-    save_file({"weight": ones(2) * value}, folder / "net.safetensors")
-    return folder
-
-
-@pytest.fixture
-def catalog(tmp_path):
-    return write_catalog(tmp_path / "data", entries())
-
-
-@pytest.fixture
-def params(tmp_path):
-    shipped = load_params(ROOT / "params.yaml", "pocket")
-    return changed(
-        changed(shipped, "base_model", weights=write_weights(tmp_path / "base", 1.0)),
-        "evaluation",
-        weights=write_weights(tmp_path / "metrics", 2.0),
-    )
-
-
-def changed(params: Params, section: str, **values: object) -> Params:
-    return params.model_copy(update={section: getattr(params, section).model_copy(update=values)})
-
-
-def with_option(params: Params, *path: str, to: object) -> Params:
-    """Parameters with one option of the method at another value."""
-    content = params.model_dump(mode="json")
-    section = content["methods"]["dreamvideo"]
-    for key in path[:-1]:
-        section = section[key]
-    section[path[-1]] = to
-    return Params.model_validate(content)
-
-
-def plan(params: Params, catalog: Catalog, subjects=SUBJECTS, motions=MOTIONS, prompts: int = 2, seed: int = 0) -> Plan:
-    return plan_benchmark(params, catalog, subjects, motions, prompts, seed)
-
-
-def adapters(plan: Plan, kind: str) -> dict[str, str]:
-    return {adapter.name: adapter.key for adapter in plan.adapters if adapter.kind == kind}
-
-
-def cells(plan: Plan, key: str = "key") -> dict[tuple, str]:
-    return {(cell.subject, cell.motion, cell.prompt): getattr(cell, key) for cell in plan.cells}
+from dreamvideo.dataset.catalog import Catalog
+from dreamvideo.params import Params
+from flows.plan import Keys, Plan, build_method
+from tests.tiny_plans import (
+    MOTIONS,
+    SUBJECTS,
+    TEMPLATES,
+    adapters,
+    cells,
+    changed,
+    digest,
+    entries,
+    plan,
+    with_option,
+    write_catalog,
+    write_weights,
+)
 
 
 def scorings(params: Params, catalog: Catalog) -> dict[tuple, str]:
@@ -115,36 +32,12 @@ def differing(first: dict, second: dict) -> set:
     return {name for name in first if first[name] != second[name]}
 
 
-@pytest.fixture
-def before(params, catalog):
-    return plan(params, catalog)
-
-
 def assert_changes(before: Plan, after: Plan, *, identity=(), motion=(), generation=(), scores=()) -> None:
     """Exactly these adapters and cells have other keys."""
     assert differing(adapters(before, "identity"), adapters(after, "identity")) == set(identity)
     assert differing(adapters(before, "motion"), adapters(after, "motion")) == set(motion)
     assert differing(cells(before, "generation_key"), cells(after, "generation_key")) == set(generation)
     assert differing(cells(before), cells(after)) == set(scores)
-
-
-def test_a_plan_covers_every_combination_once(before):
-    assert [(a.kind, a.name) for a in before.adapters] == [
-        *(("identity", name) for name in SUBJECTS), *(("motion", name) for name in MOTIONS)
-    ]  # fmt: skip
-    assert [(c.subject, c.motion) for c in before.cells] == [(s, m) for s in SUBJECTS for m in MOTIONS for _ in (0, 1)]
-    keys = [
-        *(a.key for a in before.adapters),
-        *(c.key for c in before.cells),
-        *(c.generation_key for c in before.cells),
-    ]
-    assert len(set(keys)) == len(keys) and all(len(key) == 64 for key in keys)
-
-
-def test_cells_name_the_adapters_that_they_need(before):
-    for cell in before.cells:
-        assert cell.subject_key == adapters(before, "identity")[cell.subject]
-        assert cell.motion_key == adapters(before, "motion")[cell.motion]
 
 
 def test_equal_content_gives_equal_keys_whatever_the_order_and_the_folder(tmp_path, params, before):
@@ -291,12 +184,6 @@ def test_editing_a_prompt_of_the_catalog_changes_the_cells_that_use_it_and_nothi
             assert same_place == cell
 
 
-def test_a_cell_without_the_placeholder_is_refused(params, catalog):
-    keys = Keys(params, build_method(params), catalog)
-    with pytest.raises(InputError, match="has no placeholder"):
-        keys.cell(catalog.subject("cat"), catalog.motion("zigzag"), "a cat jumping", 0)
-
-
 def test_metric_weights_change_scores_but_not_videos(tmp_path, params, catalog, before):
     other = changed(params, "evaluation", weights=write_weights(tmp_path / "other", 3.0))
     assert_changes(before, plan(other, catalog), scores=set(cells(before)))
@@ -314,83 +201,3 @@ def test_bookkeeping_changes_nothing(tmp_path, params, catalog, before):
     other = changed(params, "tracking", uri="sqlite:///other.db", experiment="other")
     other = changed(changed(other, "evaluation", bootstrap_resamples=10), "benchmark", prompts=2)
     assert_changes(before, plan(other.model_copy(update={"profile": "mine", "notice": ""}), catalog))
-
-
-def test_absent_weights_are_refused_before_anything_is_planned(tmp_path, params, catalog):
-    with pytest.raises(InputError, match="no such folder of weights"):
-        plan(changed(params, "base_model", weights=tmp_path / "nowhere"), catalog)
-
-
-def texts(catalog: Catalog, subject: str, motion: str, count: int) -> list[str]:
-    return prompts_for(catalog.prompts, subject, catalog.motion(motion), count)
-
-
-def test_prompts_are_of_combinations_and_speak_of_the_motion(catalog):
-    for subject in SUBJECTS:
-        for motion in MOTIONS:
-            expected = {template.replace("{motion}", f"moving in a {motion}") for template in TEMPLATES}
-            assert set(texts(catalog, subject, motion, 3)) == expected
-            assert texts(catalog, subject, motion, 3)[:1] == texts(catalog, subject, motion, 1)
-
-
-def test_prompts_differ_between_combinations(catalog):
-    names = [f"subject_{index}" for index in range(30)]
-    first = {prompts_for(catalog.prompts, name, catalog.motion("zigzag"), 1)[0] for name in names}
-    assert len(first) == len(TEMPLATES)
-
-
-def test_prompts_of_a_combination_do_not_depend_on_the_selection(params, catalog, before):
-    alone = plan(params, catalog, ("dog",), ("square",))
-    assert [cell.prompt for cell in alone.cells] == [
-        cell.prompt for cell in before.cells if (cell.subject, cell.motion) == ("dog", "square")
-    ]
-
-
-def test_more_prompts_than_there_are_is_refused_with_the_number(catalog):
-    with pytest.raises(InputError, match="--prompts is 4, but the catalog has 3 for combinations; ask for fewer"):
-        texts(catalog, "cat", "zigzag", 4)
-
-
-@pytest.mark.parametrize(
-    ("wanted", "chosen"),
-    [
-        (None, ["cat", "dog", "van"]),
-        ("2", ["cat", "dog"]),
-        ("3", ["cat", "dog", "van"]),
-        ("van", ["van"]),
-        ("van,cat", ["van", "cat"]),
-        (" van , cat ,", ["van", "cat"]),
-        ("dog,van,dog", ["dog", "van"]),
-    ],
-)
-def test_a_choice_is_all_the_first_few_or_some_by_name(wanted, chosen):
-    assert choose("subject", wanted, SUBJECTS) == chosen
-
-
-@pytest.mark.parametrize(
-    ("wanted", "message"),
-    [
-        ("0", "--subjects is 0, but the catalog has 3; ask for 1 to 3"),
-        ("4", "--subjects is 4, but the catalog has 3; ask for 1 to 3"),
-        ("-1", "--subjects is -1, but the catalog has 3; ask for 1 to 3"),
-        ("cat,dogg", "unknown subject 'dogg'; did you mean 'dog'"),
-        ("", "--subjects is empty; give a number or names separated by commas"),
-        (" , ", "--subjects is empty; give a number or names separated by commas"),
-        ("²", "unknown subject '²'"),
-    ],
-)
-def test_a_choice_that_cannot_be_met_is_refused(wanted, message):
-    with pytest.raises(InputError, match=message):
-        choose("subject", wanted, SUBJECTS)
-
-
-def test_two_combinations_that_are_one_cell_are_refused_before_anything_runs(tmp_path, params):
-    content = entries()
-    first, second = SUBJECTS[:2]
-    twin = {
-        "class_word": content["subjects"][first]["class_word"],
-        "sha256": dict(content["subjects"][first]["sha256"]),
-    }
-    content["subjects"][second] |= twin | {"images": content["subjects"][first]["images"]}
-    with pytest.raises(InputError, match="have the same content and prompt; remove one of them"):
-        plan(params, write_catalog(tmp_path / "twins", content), prompts=len(TEMPLATES))
