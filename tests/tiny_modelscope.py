@@ -12,8 +12,9 @@ from diffusers import AutoencoderKL, DDIMScheduler, UNet3DConditionModel
 from safetensors.torch import save_file
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from dreamvideo.params import BaseModelParams
+from dreamvideo.params import BaseModelParams, ComputeParams
 
+CPU = ComputeParams(device="cpu")
 WIDTH = 24
 APPEARANCE = {
     "embed_dim": WIDTH,

@@ -19,21 +19,8 @@ from transformers import CLIPTextModel
 
 from dreamvideo.base_models import describe_base_model, load_base_model
 from dreamvideo.errors import InputError, in_brief
-from dreamvideo.params import ComputeParams
 from dreamvideo.pretrained import base_model_key, local_folder
-from tests.tiny_modelscope import WIDTH, write_tiny_modelscope
-
-CPU = ComputeParams(device="cpu")
-
-
-@pytest.fixture(scope="module")
-def params(tmp_path_factory):
-    return write_tiny_modelscope(tmp_path_factory.mktemp("modelscope"))
-
-
-@pytest.fixture(scope="module")
-def base(params):
-    return load_base_model(params, CPU)
+from tests.tiny_modelscope import CPU, WIDTH
 
 
 @pytest.fixture

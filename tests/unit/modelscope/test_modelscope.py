@@ -10,19 +10,7 @@ from dreamvideo.adapters import motion_adapter
 from dreamvideo.base_models import describe_base_model, load_base_model
 from dreamvideo.params import BaseModelParams, ComputeParams
 from dreamvideo.train import training
-from tests.tiny_modelscope import WIDTH, write_tiny_modelscope
-
-CPU = ComputeParams(device="cpu")
-
-
-@pytest.fixture(scope="module")
-def params(tmp_path_factory):
-    return write_tiny_modelscope(tmp_path_factory.mktemp("modelscope"))
-
-
-@pytest.fixture(scope="module")
-def base(params):
-    return load_base_model(params, CPU)
+from tests.tiny_modelscope import CPU, WIDTH
 
 
 def test_the_folder_decides_all_sizes(base, params):
