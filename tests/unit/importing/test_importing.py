@@ -1,11 +1,9 @@
-"""The whole import of made-up files, and every mistake that should leave the dataset as it was."""
+"""The whole import of made-up files, also where it is stopped, fails, or is not alone."""
 
 import os
-import shutil
 
 import pytest
 import yaml
-from PIL import Image
 
 from dreamvideo.dataset import importing
 from dreamvideo.dataset.catalog import load_catalog, verify_files
@@ -13,66 +11,13 @@ from dreamvideo.dataset.catalog_file import add_entries
 from dreamvideo.dataset.checks import Requirements
 from dreamvideo.dataset.clips import probe_clip
 from dreamvideo.dataset.expectations import validate
-from dreamvideo.dataset.import_entries import NewMotion, NewSubject
-from dreamvideo.dataset.import_files import Original, find_images, pair_masks
 from dreamvideo.dataset.importing import import_entries
 from dreamvideo.errors import InputError
 from dreamvideo.files import sha256_file
-from dreamvideo.params import DataParams
-from tests.odd_files import halves, write_frames, write_photos, write_video
+from tests.import_trials import at, motion, subject, tree
+from tests.odd_files import write_frames, write_photos, write_video
 
 NEED = Requirements(None, None, num_frames=8, fps=8.0, image_size=32)
-
-
-def at(root):
-    """A dataset there, that must be as NEED says."""
-    return DataParams(root=root, subjects=1, motions=1, image_size=32, num_frames=8, fps=8.0)
-
-
-@pytest.fixture
-def photos(tmp_path):
-    return write_photos(tmp_path / "photos", seed=10)
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    """A dataset with the subject toy, of the first photos, and the motion glow."""
-    folder = tmp_path_factory.mktemp("whole")
-    clip = write_video(folder / "a.avi")
-    import_entries(at(folder / "data"), [subject(write_photos(folder / "photos")), motion(clip)])
-    return folder / "data"
-
-
-@pytest.fixture
-def root(whole, tmp_path):
-    return shutil.copytree(whole, tmp_path / "data")
-
-
-def originals(*paths):
-    return tuple(Original(path, path.name) for path in paths)
-
-
-def subject(folder, masks=None, **fields):
-    images = find_images(folder).files
-    paired = pair_masks(images, find_images(masks).files) if masks else ()
-    given = {
-        "name": "toy",
-        "class_word": "stuffed animal",
-        "kind": "object",
-        "source": "a camera",
-        "licence": "CC0-1.0",
-    }
-    return NewSubject(images=originals(*images), masks=originals(*paired), **(given | fields))
-
-
-def motion(*clips, **fields):
-    given = {"name": "glow", "words": "glowing", "caption": "a lamp is glowing", "kind": "lamp", "fps": None}
-    return NewMotion(clips=originals(*clips), **(given | {"source": "a camera", "licence": "CC0-1.0"} | fields))
-
-
-def tree(root):
-    """Every file of a folder, hidden ones too, with its hash."""
-    return {path.relative_to(root).as_posix(): sha256_file(path) for path in root.rglob("*") if path.is_file()}
 
 
 def test_what_is_imported_passes_the_gate_and_says_where_it_is_from(tmp_path, photos):
@@ -141,99 +86,6 @@ def test_an_import_leaves_the_rest_of_the_catalog_as_it_was_written(root, photos
     assert (added.source, added.licence) == ("no", "'quoted': yes")
     del files["catalog.yaml"]
     assert files.items() <= tree(root).items()
-
-
-MISTAKES = {
-    "name": ({"name": "My Toy"}, "subject name 'My Toy' must be lower-case letters, digits and _; rename it"),
-    "name with ..": ({"name": "../toy"}, "subject name '../toy' must be lower-case letters"),
-    "class word": ({"class_word": "Toy 2"}, "subject 'toy': class word is 'Toy 2', must be lower-case words, such as"),
-    "kind": ({"kind": "plush"}, "subject 'toy': kind is 'plush', must be pet or object"),
-    "licence": ({"licence": " "}, "subject 'toy': licence is empty, must say the licence of the files, such as"),
-    "source": ({"source": ""}, "subject 'toy': source is empty, must say where the files are from; state it"),
-}
-
-
-@pytest.mark.parametrize("case", MISTAKES)
-def test_a_bad_field_is_refused_before_anything_is_made(tmp_path, photos, case):
-    fields, sentence = MISTAKES[case]
-    with pytest.raises(InputError) as error:
-        import_entries(at(tmp_path / "data"), [subject(photos, **fields)])
-    assert sentence in str(error.value) and not (tmp_path / "data").exists()
-
-
-@pytest.mark.parametrize(
-    ("fields", "sentence"),
-    [
-        ({"words": "Glow!"}, "motion 'glow': words is 'Glow!', must be lower-case words, such as 'playing guitar'"),
-        ({"caption": ""}, "motion 'glow': caption is empty, must say what the clips show"),
-        ({"kind": ""}, "motion 'glow': kind is empty"),
-        ({"licence": ""}, "motion 'glow': licence is empty"),
-    ],
-)
-def test_a_bad_field_of_a_motion(tmp_path, fields, sentence):
-    with pytest.raises(InputError) as error:
-        import_entries(at(tmp_path / "data"), [motion(**fields)])
-    assert sentence in str(error.value)
-
-
-def break_last_image(photos):
-    (photos / "2.jpg").write_bytes((photos / "2.jpg").read_bytes()[:300])
-    return r"image .*photos/2.jpg cannot be read .*; replace it"
-
-
-def shrink_last_image(photos):
-    Image.fromarray(halves(20, 20)).save(photos / "2.jpg")
-    return r"image .*photos/2.jpg is 20x20, needs at least 32 a side; supply a larger one"
-
-
-def repeat_an_image(photos):
-    shutil.copy(photos / "0.jpg", photos / "2.jpg")
-    return r"image .*photos/0.jpg occurs more than once, must be in one subject only; .* \(and 1 more\)"
-
-
-def remove_an_image(photos):
-    (photos / "2.jpg").unlink()
-    return r"subject 'other' has 2 images, needs at least 3; add some"
-
-
-def empty_a_mask(photos):
-    Image.new("L", (48, 48)).save(photos / "masks/1.png")
-    return r"mask .*photos/masks/1.png covers 0.0% of its image, must be over"
-
-
-@pytest.mark.parametrize("spoil", [break_last_image, shrink_last_image, repeat_an_image, remove_an_image, empty_a_mask])
-def test_a_bad_file_leaves_the_dataset_as_it_was(root, photos, spoil):
-    before, sentence = tree(root), spoil(photos)
-    with pytest.raises(InputError, match=sentence):
-        import_entries(at(root), [subject(photos, photos / "masks", name="other")])
-    assert tree(root) == before
-
-
-def test_a_bad_clip_leaves_no_dataset_and_is_called_by_its_name(tmp_path, photos):
-    clips = [write_video(tmp_path / "whole.avi"), write_video(tmp_path / "short.avi", frames=5)]
-    sentence = r"motion 'glow': clip short.avi has 5 frames, needs at least 8; record a longer clip or lower"
-    with pytest.raises(InputError, match=sentence):
-        import_entries(at(tmp_path / "data"), [subject(photos), motion(*clips)])
-    assert not (tmp_path / "data").exists()
-
-
-def test_a_name_that_is_taken_is_refused(root, photos):
-    before = tree(root)
-    with pytest.raises(InputError, match=r"subject 'toy' is in .*catalog.yaml already; choose another name, or delete"):
-        import_entries(at(root), [subject(photos)])
-    (root / "subjects/left").mkdir()
-    with pytest.raises(InputError, match=r"subjects/left exists, but catalog.yaml has no subject 'left'; move it away"):
-        import_entries(at(root), [subject(photos, name="left")])
-    assert tree(root) == before
-
-
-def test_an_image_that_another_subject_has_is_refused(root, tmp_path):
-    photos, before = write_photos(tmp_path / "again"), tree(root)
-    with pytest.raises(
-        InputError, match=r"image .*again/0.jpg is in subject 'toy' already, must be in one subject only"
-    ):
-        import_entries(at(root), [subject(photos, name="copy")])
-    assert tree(root) == before
 
 
 def stops_at_the_catalog(root, stop):
