@@ -16,9 +16,9 @@ def halves(width=48, height=48, seed=0):
     return pixels
 
 
-def write_video(path, frames=12, codec="mpeg4", pixel_format="yuv420p", size=(64, 48), rate=8, seed=0):
+def write_video(path, frames=12, codec="mpeg4", pixel_format="yuv420p", size=(64, 48), rate=8, seed=0, **opening):
     """A clip whose left part is red and whose right part is blue, brightening a little; another one for another seed."""
-    with av.open(str(path), "w") as container:
+    with av.open(path, "w", **opening) as container:
         stream = container.add_stream(codec, rate=rate)
         stream.width, stream.height, stream.pix_fmt = *size, pixel_format
         for index in range(frames):

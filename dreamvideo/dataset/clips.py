@@ -14,6 +14,7 @@ import av
 import torch
 from torch import Tensor
 
+from dreamvideo.dataset.containers import stated_size
 from dreamvideo.errors import InputError
 from dreamvideo.files import replacing
 
@@ -182,11 +183,16 @@ def opened_clip(path: Path) -> Iterator[av.container.InputContainer]:
     if not path.is_file():
         raise InputError(f"clip {path} does not exist; run `dreamvideo data pull`")
     try:
+        size, stated = path.stat().st_size, stated_size(path)
+        if size < stated:  # ffmpeg would read what there is, and say nothing
+            raise InputError(
+                f"clip {path} is cut short, at {size:,} of the {stated:,} bytes that it states; replace it with a whole file"
+            )
         with av.open(str(path), options={"format_whitelist": CONTAINERS}) as container:
             if not container.streams.video:
                 raise InputError(f"clip {path} has no video stream; replace it with an mp4 file")
             yield container
-    except (av.error.FFmpegError, StopIteration) as error:
+    except (av.error.FFmpegError, OSError, StopIteration) as error:
         reason = getattr(error, "strerror", None) or "no frames"
         raise InputError(f"clip {path} cannot be read ({reason}); replace it with a whole mp4 file") from error
 

@@ -150,6 +150,53 @@ def test_clips_that_cannot_be_used(tmp_path):
         read_any_clip(write_video(tmp_path / "line.mkv", codec="ffv1", pixel_format="yuv444p", size=(64, 1)))
 
 
+@pytest.mark.parametrize(
+    ("name", "codec", "options"),
+    [
+        ("a.mp4", "libx264", {"movflags": "+faststart"}),  # with the index in front, it plays as far as it goes
+        ("fragments.mp4", "libx264", {"movflags": "+frag_keyframe+empty_moov"}),
+        ("a.mp4", "libx264", {}),
+        ("a.mov", "libx264", {"movflags": "+faststart"}),
+        ("a.webm", "libvpx-vp9", {}),
+        ("a.avi", "mpeg4", {}),
+    ],
+)
+def test_a_clip_that_was_cut_short_is_refused_however_many_frames_it_has_left(tmp_path, name, codec, options):
+    whole = write_video(tmp_path / name, 40, codec, options=options).read_bytes()
+    cut = tmp_path / f"cut_{name}"
+    for length in (len(whole) // 2, len(whole) * 9 // 10, len(whole) - 1):
+        cut.write_bytes(whole[:length])
+        sentence = (
+            rf"cut_{name} is cut short, at {length:,} of the [0-9,]+ bytes that it states; replace it with a whole"
+        )
+        with pytest.raises(InputError, match=sentence):
+            read_any_clip(cut)
+    cut.write_bytes(whole + b"what a camera leaves behind")
+    assert len(read_any_clip(cut)[0]) == 40
+
+
+class Pipe:
+    """Takes bytes one after the other, and cannot go back to fill a size in."""
+
+    def __init__(self, file) -> None:
+        self.write = file.write
+
+
+@pytest.mark.parametrize(
+    ("container", "codec", "options"),
+    [
+        ("webm", "libvpx-vp9", {}),
+        ("matroska", "mpeg4", {}),
+        ("avi", "mpeg4", {}),
+        ("mp4", "libx264", {"movflags": "+frag_keyframe+empty_moov"}),
+    ],
+)
+def test_a_clip_that_was_written_into_a_pipe_is_read(tmp_path, container, codec, options):
+    with (tmp_path / "clip").open("wb") as file:
+        write_video(Pipe(file), 12, codec, format=container, options=options)
+    assert len(read_any_clip(tmp_path / "clip")[0]) == 12
+
+
 def test_a_playlist_does_not_lead_to_other_files(tmp_path):
     target = write_video(tmp_path / "secret.mp4")
     playlist = tmp_path / "list.mp4"
