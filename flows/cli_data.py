@@ -111,7 +111,12 @@ def motion(
         list[Path], typer.Argument(metavar="PATH", help="Clips, folders of clips, or folders of numbered frames.")
     ],
     words: Annotated[str, typer.Option(help="What fills {motion} in prompts, such as 'playing guitar'.")],
-    caption: Annotated[str, typer.Option(help="What the clips show, such as 'a person is playing guitar'.")],
+    captions: Annotated[
+        list[str],
+        typer.Option(
+            "--caption", help="What the clips show, such as 'a person is playing guitar'; once for all, or once a clip."
+        ),
+    ],
     kind: Annotated[str, typer.Option(help="A word to group motions by, such as human.")],
     licence: Licence,
     source: Source,
@@ -125,7 +130,7 @@ def motion(
     from flows.data import import_motion
 
     notes = import_motion(
-        params, paths, fps, name=name, words=words, caption=caption, kind=kind, licence=licence, source=source
+        params, paths, fps, captions, name=name, words=words, kind=kind, licence=licence, source=source
     )
     _say(f"imported motion {name} into {params.data.root}", notes)
 

@@ -77,7 +77,9 @@ def import_subject(params: Params, folder: Path, masks: Path | None, **fields: s
     return _import(params, [NewSubject(images=originals[0], masks=originals[1], **fields)], unread)
 
 
-def import_motion(params: Params, paths: Sequence[Path], fps: float | None, **fields: str) -> list[str]:
+def import_motion(
+    params: Params, paths: Sequence[Path], fps: float | None, captions: Sequence[str], **fields: str
+) -> list[str]:
     """Import clips, folders of clips or folders of frames; ``fields`` are those of NewMotion. Returns what to tell.
 
     Raises:
@@ -90,7 +92,7 @@ def import_motion(params: Params, paths: Sequence[Path], fps: float | None, **fi
     unread = tuple(path for clips in found for path in clips.others)
     from dreamvideo.dataset.import_entries import NewMotion
 
-    return _import(params, [NewMotion(clips=clips, fps=fps, **fields)], unread)
+    return _import(params, [NewMotion(clips=clips, fps=fps, captions=tuple(captions), **fields)], unread)
 
 
 def import_paper(params: Params, folders: dict[str, Path]) -> list[str]:

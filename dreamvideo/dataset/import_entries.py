@@ -9,7 +9,7 @@ from dreamvideo.dataset.catalog import SUBJECT_KINDS, WORDS
 from dreamvideo.dataset.catalog_fields import check_name
 from dreamvideo.dataset.clips import check_length, write_clip
 from dreamvideo.dataset.import_clips import read_any_clip
-from dreamvideo.dataset.import_files import Original
+from dreamvideo.dataset.import_files import Original, listed
 from dreamvideo.dataset.import_images import write_image, write_mask
 from dreamvideo.errors import InputError
 from dreamvideo.files import sha256_file
@@ -36,8 +36,8 @@ class NewSubject:
         _check_words(self, "class_word", "dog")
         if self.kind not in SUBJECT_KINDS:
             raise InputError(f"subject {self.name!r}: kind is {self.kind!r}, must be {' or '.join(SUBJECT_KINDS)}")
-        _check_filled(self, "source", "where the files are from")
-        _check_filled(self, "licence", "the licence of the files, such as CC-BY-4.0")
+        _check_filled(self, "source", self.source, "where the files are from")
+        _check_filled(self, "licence", self.licence, "the licence of the files, such as CC-BY-4.0")
 
     @property
     def originals(self) -> dict[str, Original]:
@@ -72,7 +72,7 @@ class NewMotion:
 
     name: str
     words: str
-    caption: str  # of each clip
+    captions: tuple[str, ...]  # one a clip, in their order, or a single one for all
     kind: str
     clips: tuple[Original, ...]
     fps: float | None  # of each clip; None takes what the files say
@@ -85,10 +85,16 @@ class NewMotion:
         """Refuse fields that the catalog or the data gate would not take, before any file is made."""
         check_name(self.what, self.name)
         _check_words(self, "words", "playing guitar")
-        _check_filled(self, "caption", "what the clips show, such as 'a person is playing guitar'")
-        _check_filled(self, "kind", "a word to group motions by, such as human")
-        _check_filled(self, "source", "where the files are from")
-        _check_filled(self, "licence", "the licence of the files, such as CC-BY-4.0")
+        if len(self.captions) not in (1, len(self.clips)):
+            raise InputError(
+                f"motion {self.name!r} has {len(self.captions)} captions for {len(self.clips)} clips; give one for all, "
+                f"or one a clip in the order of the clips: {listed([made.path for made in self.clips])}"
+            )
+        for caption in self.captions:
+            _check_filled(self, "caption", caption, "what the clips show, such as 'a person is playing guitar'")
+        _check_filled(self, "kind", self.kind, "a word to group motions by, such as human")
+        _check_filled(self, "source", self.source, "where the files are from")
+        _check_filled(self, "licence", self.licence, "the licence of the files, such as CC-BY-4.0")
 
     @property
     def originals(self) -> dict[str, Original]:
@@ -105,10 +111,13 @@ class NewMotion:
             frames, fps = read_any_clip(original.path, self.fps)
             check_length(self.name, original.path, len(frames), fps, data.num_frames, data.fps)
             write_clip(folder / path, frames, fps)
+        captions = self.captions if len(self.captions) > 1 else self.captions * len(self.clips)
         return {
             "words": self.words,
             "kind": self.kind,
-            "clips": [{"path": path, "caption": self.caption} for path in self.originals],
+            "clips": [
+                {"path": path, "caption": caption} for path, caption in zip(self.originals, captions, strict=True)
+            ],
             **_provenance(self, folder),
         }
 
@@ -135,14 +144,11 @@ def _check_words(entry: NewEntry, field: str, example: str) -> None:
     value = getattr(entry, field)
     if not re.fullmatch(WORDS, value):
         raise InputError(
-            f"{entry.what} {entry.name!r}: {_shown(field)} is {value!r}, must be lower-case words, such as {example!r}"
+            f"{entry.what} {entry.name!r}: {field.replace('_', ' ')} is {value!r}, must be lower-case words, "
+            f"such as {example!r}"
         )
 
 
-def _check_filled(entry: NewEntry, field: str, meaning: str) -> None:
-    if not getattr(entry, field).strip():
-        raise InputError(f"{entry.what} {entry.name!r}: {_shown(field)} is empty, must say {meaning}; state it")
-
-
-def _shown(field: str) -> str:
-    return field.replace("_", " ")
+def _check_filled(entry: NewEntry, field: str, value: str, meaning: str) -> None:
+    if not value.strip():
+        raise InputError(f"{entry.what} {entry.name!r}: {field} is empty, must say {meaning}; state it")

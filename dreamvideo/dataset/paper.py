@@ -44,7 +44,7 @@ def paper_entries(folders: dict[str, Path], catalog: Path = PAPER_CATALOG) -> li
         )
     for name, fields in content["motions"].items():
         clips = tuple(map(_single_clip, motions[name]))
-        chosen = {field: fields[field] for field in ("words", "caption", "kind")}
+        chosen = {"captions": (fields["caption"],)} | {field: fields[field] for field in ("words", "kind")}
         entries.append(
             NewMotion(name, clips=clips, fps=fields.get("fps"), **chosen, **content["sources"][fields["of"]])
         )

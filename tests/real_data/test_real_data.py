@@ -59,7 +59,7 @@ def test_all_subjects_and_motions_are_imported_and_pass_the_gate(real_data, publ
         entries.append(NewSubject(name, images=originals(images), masks=originals(paired), **chosen, **GIVEN))
     for name, (words, caption, kind) in MOTIONS.items():
         clips = originals(find_clips(real_data / "motions" / name).files)
-        entries.append(NewMotion(name, words, caption, kind, clips, None, **GIVEN))
+        entries.append(NewMotion(name, words, (caption,), kind, clips, None, **GIVEN))
     data = DataParams(root=tmp_path / "data", subjects=20, motions=5, image_size=240, num_frames=8, fps=8.0)
     import_entries(data, entries)
     catalog = load_catalog(data.root)
@@ -92,7 +92,7 @@ def test_the_pocket_base_learns_two_of_each_end_to_end(real_data, prefect_server
     for name in ("playing_guitar", "surfing"):
         words, caption, kind = MOTIONS[name]
         told = import_motion(
-            params, [real_data / "motions" / name], None, name=name, words=words, caption=caption, kind=kind, **GIVEN
+            params, [real_data / "motions" / name], None, [caption], name=name, words=words, kind=kind, **GIVEN
         )
     assert told == []  # the profile asks for two of each, and two of each are there
     outcome = run_benchmark(params, Request())
