@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from diffusers import UNet3DConditionModel
 
 from dreamvideo.authors import read_checkpoint
 from dreamvideo.base_models import load_base_model
@@ -15,41 +14,16 @@ from dreamvideo.errors import InputError
 from dreamvideo.params import ComputeParams, load_params
 from dreamvideo.weights import read_weights
 from flows.authors import import_base, import_identity, import_motion
-from tests.authors_network import CONTEXT, AuthorsUNet
+from tests.authors_files import write_published
+from tests.authors_network import CONTEXT
 from tests.tiny_modelscope import write_tiny_modelscope
-
-DIM, MULTIPLIERS, LAYERS = 64, (1, 2, 2, 2), 1
-SPATIAL, TEMPORAL = ("cross_attn_adapter",), ("attn_adapter", "cross_attn_adapter", "ff_adapter")
-
-
-def is_motion(name: str) -> bool:
-    block = name.split(".transformer_blocks")[0]
-    return block == "input_blocks.0.1" or block.endswith(".2")
 
 
 @pytest.fixture(scope="module")
 def published(tmp_path_factory):
     """Their network, and its files as they publish them, beside a base in diffusers' layout."""
     folder = tmp_path_factory.mktemp("published")
-    torch.manual_seed(0)
-    theirs = AuthorsUNet(DIM, MULTIPLIERS, LAYERS, SPATIAL, TEMPORAL).eval()
-    with torch.no_grad():
-        for parameter in theirs.parameters():
-            parameter.add_(0.02 * torch.randn_like(parameter))
-    state = theirs.state_dict()
-    adapters = {name: value for name, value in state.items() if "_adapter." in name}
-    torch.save({"state_dict": {n: v for n, v in state.items() if n not in adapters}, "step": 1}, folder / "base.pth")
-    for kind, belongs in (("identity", lambda n: not is_motion(n)), ("motion", is_motion)):
-        part = {name: value for name, value in adapters.items() if belongs(name)}
-        torch.save({"state_dict": part, "step": 500}, folder / f"{kind}.pth")
-    named = torch.nn.ParameterDict({"*": torch.nn.Parameter(torch.randn(1, CONTEXT))})
-    torch.save({"string_to_token": {"*": torch.tensor(265)}, "string_to_param": named}, folder / "text.pt")
-    unet = UNet3DConditionModel(
-        sample_size=8, block_out_channels=tuple(DIM * m for m in MULTIPLIERS), layers_per_block=LAYERS,
-        cross_attention_dim=CONTEXT, attention_head_dim=64,
-    )  # fmt: skip
-    params = write_tiny_modelscope(folder, unet, CONTEXT)
-    return folder, theirs, params
+    return folder, *write_published(folder)
 
 
 @pytest.fixture(scope="module")
