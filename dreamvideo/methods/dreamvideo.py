@@ -43,7 +43,9 @@ class Options(Section):
     motion_adapter: MotionStage
     appearance_strength: float
     unconditional_appearance_strength: float
-    identity_strength: float = 1.0  # of the adapters when composed; 0 leaves one out
+    identity_strength: float = (
+        1.0  # of the adapters when composed; 0 leaves one out, and the learnt word with the first
+    )
     motion_strength: float = 1.0
 
 
@@ -67,7 +69,9 @@ class DreamVideo(Method):
     def composition_recipe(self) -> dict:
         """How strongly the adapters act and the appearance guides."""
         strengths = {"appearance_strength", "unconditional_appearance_strength", "identity_strength", "motion_strength"}
-        return self.options.model_dump(include=strengths)
+        recipe = self.options.model_dump(include=strengths)
+        # An earlier revision kept the learnt word at strength 0: its videos are others, and so must be their keys.
+        return recipe if self.options.identity_strength else recipe | {"textual_identity": "off"}
 
     def trainable_parameters(self, base: Architecture) -> dict[str, int]:
         """One embedding, the identity adapter, the motion adapter."""
@@ -187,14 +191,16 @@ class DreamVideo(Method):
         motion: dict[str, Tensor] | None,
         reference: Tensor | None,
     ) -> Iterator[Encode]:
-        """Both adapters injected at once; the unconditional branch is guided by a zero appearance."""
+        """Both adapters injected at once; the unconditional branch is guided by a zero appearance.
+
+        At strength 0 nothing that was learnt of the subject, or of the motion, is there: ``*`` is what the base reads in it.
+        """
         options = self.options
         encode: Encode = base.encode_text
         with ExitStack() as stack:
-            if subject is not None:
+            if subject is not None and options.identity_strength:
                 identity = TextualIdentity(subject[_SUBJECT + "embedding"]).to(base.device)
                 encode = lambda prompts: identity.encode(base, prompts)  # noqa: E731
-            if subject is not None and options.identity_strength:
                 with torch.device("meta"):  # the weights come from what was trained
                     adapter = self.identity_adapter(base)
                 adapter.load_state_dict(_with_prefix(subject, _IDENTITY), assign=True)

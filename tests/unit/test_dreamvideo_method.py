@@ -8,7 +8,8 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from dreamvideo.adapters import motion_adapter
 from dreamvideo.methods.contract import SubjectData
-from dreamvideo.params import ComputeParams
+from dreamvideo.params import ComputeParams, SamplingParams
+from dreamvideo.sample import sample_latents
 from dreamvideo.train import denoising_loss, optimise, training
 from tests.method_trials import build, ignore, output, same, seeded, trained
 from tests.tiny import QuietModel, TinyModel, tiny_motion, tiny_subject
@@ -183,9 +184,26 @@ def test_an_adapter_of_strength_0_is_off_to_the_last_bit():
         with both_on.composed(base, subject.tensors, motion.tensors, None):
             assert not torch.equal(output(base, base.encode_text, "a dog jumping"), part_off)
         assert not torch.equal(part_off, plain)
-    off = build(identity_strength=0.0, motion_strength=0.0)
-    with off.composed(base, subject.tensors, motion.tensors, None):
-        assert torch.equal(output(base, base.encode_text, "a dog jumping"), plain)
+
+
+def test_with_both_strengths_0_the_video_is_the_bases_to_the_last_bit_words_and_all():
+    base, (subject, motion), reference = QuietModel(), trained("dreamvideo"), torch.full((3, 16, 16), 0.5)
+    sampling, noise = SamplingParams(steps=3, guidance_scale=4.0, negative_prompt=""), 7
+
+    def video(encode):
+        return sample_latents(base, encode(["", "a * jumping"]), sampling, seeded(noise))
+
+    plain, off = video(base.encode_text), build(identity_strength=0.0, motion_strength=0.0)
+    with off.composed(base, subject.tensors, motion.tensors, reference) as encode:
+        assert torch.equal(encode(["a * jumping"]), base.encode_text(["a * jumping"]))
+        assert torch.equal(video(encode), plain)
+    with build(motion_strength=0.0).composed(base, subject.tensors, motion.tensors, reference) as encode:
+        assert not torch.equal(encode(["a * jumping"]), base.encode_text(["a * jumping"]))
+
+
+def test_the_recipe_of_strength_0_is_not_that_of_the_revision_that_kept_the_word():
+    on, off = build().composition_recipe(), build(identity_strength=0.0).composition_recipe()
+    assert "textual_identity" not in on and off["textual_identity"] == "off"
 
 
 def test_an_adapters_strength_scales_what_it_adds():
