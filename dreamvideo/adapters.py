@@ -6,6 +6,9 @@ Spatial blocks see (B * F, N, D), temporal ones (B * H * W, F, D).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Literal
 
 from torch import Tensor, nn
@@ -18,6 +21,18 @@ Placement = Literal["parallel", "serial"]
 
 # The layer norm that precedes each sublayer of diffusers' BasicTransformerBlock.
 _NORM_BEFORE = {"attn1": "norm1", "attn2": "norm2", "ff": "norm3"}
+
+_items: ContextVar[slice] = ContextVar("items", default=slice(None))
+
+
+@contextmanager
+def guided_items(items: slice) -> Iterator[None]:
+    """Within the block, forward passes are of these items alone, of the B that adapters are guided for."""
+    token = _items.set(items)
+    try:
+        yield
+    finally:
+        _items.reset(token)
 
 
 class Bottleneck(nn.Module):
@@ -107,6 +122,11 @@ class Adapter(nn.Module):
     def __exit__(self, *_: object) -> None:
         self.eject()
 
+    def _guidance(self) -> tuple[Tensor | None, Tensor | None]:
+        if self.appearance is None:
+            return None, None
+        return self.appearance[_items.get()], self.strength[_items.get()]
+
     def _hook(self, block: nn.Module, sublayer: str, bottleneck: Bottleneck) -> None:
         """Parallel: x <- sublayer(norm(x)) + x + change(x). Serial: x <- y + change(y) with y = sublayer(norm(x)) + x."""
         stream: list[Tensor] = []
@@ -117,7 +137,7 @@ class Adapter(nn.Module):
         def after_sublayer(_module: nn.Module, _args: tuple, output: Tensor) -> Tensor:
             x = stream.pop()
             read = x if self.placement == "parallel" else x + output
-            return output + self.scale * bottleneck(read, self.appearance, self.strength)
+            return output + self.scale * bottleneck(read, *self._guidance())
 
         norm = block.get_submodule(_NORM_BEFORE[sublayer])
         self._handles.append(norm.register_forward_pre_hook(before_norm))

@@ -5,8 +5,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from dreamvideo.adapters import guided_items
 from dreamvideo.base_models.contract import VideoDiffusionModel
 from dreamvideo.diffusion import make_noise
+from dreamvideo.memory import in_chunks
 from dreamvideo.params import SamplingParams
 
 
@@ -20,7 +22,7 @@ def sample_latents(
     inverted: Tensor | None = None,
     on_step: Callable[[int], None] = lambda step: None,
 ) -> Tensor:
-    """Denoise one clip, both branches of guidance in one batch, eta 0.
+    """Denoise one clip, eta 0; both branches of guidance in one batch, or one by one where memory does not suffice.
 
     Adapters that are injected must be guided for two items: the unconditional one first.
 
@@ -46,9 +48,17 @@ def sample_latents(
         noise = share**0.5 * inverted + (1 - share) ** 0.5 * noise
     latents = noise * base.scheduler.init_noise_sigma
     base.scheduler.set_timesteps(sampling.steps)
+    at_once = 2
+
+    def predict(branches: Tensor) -> Tensor:
+        nonlocal at_once
+        at_once = len(branches)  # what did not fit is not tried at every step
+        chosen = slice(int(branches[0]), int(branches[-1]) + 1)
+        with guided_items(chosen):
+            return base.predict(latents.expand(at_once, *shape[1:]), timestep, text[chosen])
+
     for index, timestep in enumerate(base.scheduler.timesteps, start=1):
-        both = base.predict(latents.expand(2, *shape[1:]), timestep, text)
-        unconditional, conditional = both.chunk(2)
+        unconditional, conditional = in_chunks(predict, torch.arange(2), at_once).chunk(2)
         prediction = unconditional + sampling.guidance_scale * (conditional - unconditional)
         latents = base.scheduler.step(prediction, timestep, latents, eta=0.0).prev_sample
         on_step(index)

@@ -13,6 +13,7 @@ from dreamvideo.base_models.pocket_networks import build_scheduler
 from dreamvideo.diffusion import diffusion_loss, make_noise, stratified_timesteps, training_target
 from dreamvideo.params import SamplingParams
 from dreamvideo.sample import invert_latents, sample_latents
+from tests.method_trials import build, trained
 from tests.tiny import QuietModel, TinyModel
 
 
@@ -256,3 +257,37 @@ def test_the_share_of_inverted_noise_is_one_of_variance():
     sample_latents(base, base.encode_text(["", "a"]), mixed, seeded(3), inverted=inverted)
     noise = make_noise((1, 4, 4, 8, 8), seeded(3), base.offset_noise)
     torch.testing.assert_close(base.unet.first, 0.6 * inverted + 0.8 * noise)
+
+
+class TooLarge:
+    """Lets one item at a time through a network, and keeps how many were tried."""
+
+    def __init__(self, base, most: int) -> None:
+        self.most, self.tried = most, []
+        base.unet.register_forward_pre_hook(self)
+
+    def __call__(self, _module, args) -> None:
+        self.tried.append(len(args[0]))
+        if len(args[0]) > self.most:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+
+def test_without_memory_for_both_branches_they_go_one_after_the_other_each_with_its_own_guidance():
+    """The unconditional branch sees no appearance, the other one a bright one: confusing them would show."""
+    base, (subject, motion) = QuietModel(), trained("dreamvideo")
+    method = build(appearance_strength=30.0, unconditional_appearance_strength=1.0)
+    with method.composed(base, subject.tensors, motion.tensors, torch.ones(3, 16, 16)) as encode:
+        text = encode(["", "a * jumping"])
+        together = sample_latents(base, text, sampling(3), seeded(1))
+        network = TooLarge(base, most=1)
+        singly = sample_latents(base, text, sampling(3), seeded(1))
+    assert network.tried == [2, 1, 1, 1, 1, 1, 1]
+    torch.testing.assert_close(singly, together, rtol=1e-4, atol=1e-4)
+
+
+def test_without_memory_for_one_branch_sampling_fails():
+    base = QuietModel()
+    network = TooLarge(base, most=0)
+    with pytest.raises(torch.OutOfMemoryError):
+        sample_latents(base, base.encode_text(["", "a dog"]), sampling(3), seeded())
+    assert network.tried == [2, 1]
