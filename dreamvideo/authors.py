@@ -102,7 +102,9 @@ def convert_textual_identity(content: Mapping) -> dict[str, Tensor]:
         InputError: the file holds something else, or several token embeddings.
     """
     named = content.get("string_to_param")
-    embedding = named.get("*") if isinstance(named, Mapping | nn.ParameterDict) else None
+    if isinstance(named, nn.ParameterDict):
+        named = dict(named.named_parameters())  # get() fails for one that torch before 1.12 saved, without its keys
+    embedding = named.get("*") if isinstance(named, Mapping) else None
     if not isinstance(embedding, Tensor) or embedding.ndim == 0 or embedding.numel() != embedding.shape[-1]:
         raise InputError("this is no textual identity: it has no single embedding for '*'; give another file")
     return {"embedding": embedding.detach().flatten()}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from dreamvideo.authors import read_checkpoint
+from dreamvideo.authors import convert_textual_identity, read_checkpoint
 from dreamvideo.base_models import load_base_model
 from dreamvideo.errors import InputError
 from dreamvideo.params import ComputeParams, load_params
@@ -73,6 +73,14 @@ def test_adapters_in_half_precision_work_on_a_base_in_full(published, imported, 
     with build_method(imported).composed(base, subject, motion, reference):
         found = base.predict(torch.randn(2, 4, 3, 8, 8), torch.tensor([801, 801]), torch.randn(2, 5, CONTEXT))
     assert found.isfinite().all()
+
+
+def test_a_textual_identity_that_an_older_torch_saved_is_read(tmp_path):
+    named = torch.nn.ParameterDict({"*": torch.nn.Parameter(torch.randn(1, 8))})
+    expected = named["*"].detach().flatten()
+    del named.__dict__["_keys"]  # which parameters it has, it kept among those of any module
+    torch.save({"string_to_token": {"*": torch.tensor(265)}, "string_to_param": named}, tmp_path / "text.pt")
+    assert torch.equal(convert_textual_identity(read_checkpoint(tmp_path / "text.pt"))["embedding"], expected)
 
 
 def test_what_is_imported_says_where_it_came_from(published, imported, tmp_path):
