@@ -133,6 +133,17 @@ def test_a_clip_that_was_not_shipped_is_made_of_its_frames(copies):
     assert catalog.motion("shine").origin["motions/shine/00.mp4"]["file"] == "Glow-Side/001"
 
 
+def test_a_clip_that_is_too_short_is_named_and_nothing_written(copies):
+    for index in range(14, 16):
+        (copies / f"davis/bear/f{index}.png").unlink()
+    sentence = (
+        r"^motion 'walk': clip bear has 14 frames, needs at least 15; record a longer clip or lower data.num_frames$"
+    )
+    with pytest.raises(InputError, match=sentence):
+        import_entries(at(copies / "data"), entries_of(copies))
+    assert not (copies / "data").exists()
+
+
 def test_missing_files_are_all_named(copies):
     (copies / "ucf101/Glowing/v_Glowing_g02_c01.avi").unlink()
     shutil.rmtree(copies / "davis/bear")
