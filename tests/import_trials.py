@@ -29,7 +29,7 @@ def subject(folder, masks=None, **fields):
 
 
 def motion(*clips, **fields):
-    given = {"name": "glow", "words": "glowing", "caption": "a lamp is glowing", "kind": "lamp", "fps": None}
+    given = {"name": "glow", "words": "glowing", "captions": ("a lamp is glowing",), "kind": "lamp", "fps": None}
     return NewMotion(clips=originals(*clips), **(given | {"source": "a camera", "licence": "CC0-1.0"} | fields))
 
 

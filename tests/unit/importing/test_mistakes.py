@@ -32,7 +32,7 @@ def test_a_bad_field_is_refused_before_anything_is_made(tmp_path, photos, case):
     ("fields", "sentence"),
     [
         ({"words": "Glow!"}, "motion 'glow': words is 'Glow!', must be lower-case words, such as 'playing guitar'"),
-        ({"caption": ""}, "motion 'glow': caption is empty, must say what the clips show"),
+        ({"captions": ("",)}, "motion 'glow': caption is empty, must say what the clips show"),
         ({"kind": ""}, "motion 'glow': kind is empty"),
         ({"licence": ""}, "motion 'glow': licence is empty"),
     ],
