@@ -134,3 +134,19 @@ def test_an_import_that_ends_while_another_runs_is_kept(root, photos, tmp_path):
 
     catalog = import_entries(at(root), [subject(photos, name="other")], another)
     assert set(catalog.subjects) == {"toy", "other"} and set(catalog.motions) == {"glow", "shine"}
+
+
+def test_clips_have_captions_of_their_own_in_their_order(tmp_path):
+    clips = [write_video(tmp_path / f"{name}.avi", seed=seed) for seed, name in enumerate("ba")]
+    catalog = import_entries(at(tmp_path / "data"), [motion(*clips, captions=("b glows", "a glows"))])
+    told = {catalog.motion("glow").origin[f"motions/glow/{clip.path.name}"]["file"]: clip.caption
+            for clip in catalog.motion("glow").clips}  # fmt: skip
+    assert told == {"b.avi": "b glows", "a.avi": "a glows"}
+    with pytest.raises(InputError) as error:
+        import_entries(at(tmp_path / "other"), [motion(*clips, captions=("1", "2", "3"))])
+    assert str(error.value) == (
+        "motion 'glow' has 3 captions for 2 clips; give one for all, or one a clip in the order of the clips: "
+        f"{clips[0]}, {clips[1]}"
+    )
+    with pytest.raises(InputError, match="motion 'glow': caption is empty"):
+        import_entries(at(tmp_path / "other"), [motion(*clips, captions=("1", " "))])
