@@ -1,5 +1,6 @@
 """A tracking server that is away for a minute: work goes on, and is logged when it is back."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from dreamvideo.errors import InputError
 from dreamvideo.params import TrackingParams
 from flows import claims
 from flows.claims import claimed
+from flows.servers import QUIET
 from flows.tracking import Tracking
 from tests.conftest import empty_store
 from tests.integration.test_servers import PATIENCE, free_port
@@ -35,7 +37,9 @@ class Server:
         store = ["--backend-store-uri", f"sqlite:///{self.folder}/mlflow.db"]
         store += ["--artifacts-destination", str(self.folder / "artifacts")]
         with (self.folder / "log").open("a") as log:
-            self.process = subprocess.Popen([sys.executable, *command, *store], stdout=log, stderr=log)
+            self.process = subprocess.Popen(
+                [sys.executable, *command, *store], env=os.environ | QUIET, stdout=log, stderr=log
+            )
         until = time.monotonic() + PATIENCE
         while not self.answers():
             assert time.monotonic() < until, (self.folder / "log").read_text()
