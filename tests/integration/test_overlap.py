@@ -1,5 +1,6 @@
 """Videos that are saved, scored and logged while the next one is sampled."""
 
+import shutil
 import threading
 
 from dreamvideo.files import sha256_file
@@ -10,6 +11,7 @@ from flows.benchmark import run_benchmark
 from flows.forecast import forecast
 from flows.request import Request
 from flows.tracking import KEY, Tracking
+from tests.conftest import empty_store
 from tests.integration.conftest import write_params
 
 PATIENCE = 300  # seconds
@@ -21,6 +23,7 @@ def test_the_next_video_is_sampled_while_one_is_scored_and_nothing_else_changes(
     write_params(tmp_path)
     alone = run_benchmark(load_params(), Request())
     expected = results()
+    shutil.copyfile(empty_store(), tmp_path / "overlapped.db")
     write_params(tmp_path, execution__overlap=True, tracking__uri=f"sqlite:///{tmp_path}/overlapped.db")
     events, second = [], threading.Event()
     sample, score = cells.sample_video, Suite.score_video
