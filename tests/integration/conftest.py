@@ -1,8 +1,13 @@
 """A project in miniature: two subjects and two motions, the shipped weights, two steps of everything."""
 
 import os
+import pwd
 import shutil
+import signal
+import socket
 import subprocess
+import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -12,6 +17,7 @@ from tests.conftest import empty_store
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SUBJECTS, MOTIONS = ["dog", "van"], ["square", "wave_up"]
+PATIENCE = 240  # seconds; other work may share the cores
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -68,3 +74,44 @@ def git(folder: Path, *arguments: str) -> str:
     identity = ["-c", "user.name=test", "-c", "user.email=test@example.org"]
     done = subprocess.run(["git", *identity, *arguments], cwd=folder, capture_output=True, text=True, check=True)
     return done.stdout.strip()
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as one:
+        return one.getsockname()[1]
+
+
+def wait_for(condition):
+    deadline = time.monotonic() + PATIENCE
+    while not (found := condition()):
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+    return found
+
+
+@pytest.fixture(scope="module")
+def postgresql():
+    """A PostgreSQL server of its own; yields a URL with an awkward password."""
+    if not (shutil.which("postgres") and shutil.which("initdb")):
+        pytest.skip("no PostgreSQL here: postgres and initdb are not on the PATH")
+    # It refuses to run as root.
+    user = {"user": "postgres", "extra_groups": []} if os.getuid() == 0 else {}
+    if user and "postgres" not in {one.pw_name for one in pwd.getpwall()}:
+        pytest.skip("PostgreSQL does not run as root, and there is no user postgres to run it")
+    folder, port = Path(tempfile.mkdtemp(prefix="postgresql-")), free_port()
+    (folder / "password").write_text("a%b/c")
+    if user:
+        for path in (folder, folder / "password"):
+            shutil.chown(path, "postgres")
+    setup = ["initdb", "-D", "cluster", "-U", "dreamvideo", "-A", "scram-sha-256", "-E", "UTF8", "--pwfile", "password"]
+    subprocess.run([*setup, "--no-sync"], cwd=folder, check=True, capture_output=True, **user)
+    options = ["-p", str(port), "-k", str(folder), "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"]
+    with (folder / "log").open("wb") as log:
+        server = subprocess.Popen(["postgres", "-D", "cluster", *options], cwd=folder, stdout=log, stderr=log, **user)
+    try:
+        wait_for(lambda: b"ready to accept connections" in (folder / "log").read_bytes())
+        yield f"postgresql://dreamvideo:a%25b%2Fc@127.0.0.1:{port}/postgres"
+    finally:
+        server.send_signal(signal.SIGINT)  # does not wait for clients
+        server.wait(PATIENCE)
+        shutil.rmtree(folder)

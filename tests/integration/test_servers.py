@@ -2,13 +2,10 @@
 
 import json
 import os
-import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from http import HTTPStatus
@@ -22,9 +19,8 @@ import pytest
 
 from dreamvideo.params import TrackingParams
 from flows.tracking import Tracking
-from tests.integration.conftest import REPOSITORY, write_params
+from tests.integration.conftest import REPOSITORY, free_port, wait_for, write_params
 
-PATIENCE = 240  # seconds; other work may share the cores
 TOKEN = "a-secret-path"
 
 
@@ -83,11 +79,6 @@ class Project:
         return Tracking(TrackingParams(uri=self.mlflow, artifacts=Path("unused"), experiment="dreamvideo"))
 
 
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as one:
-        return one.getsockname()[1]
-
-
 def answered(request):
     """What a server answers, in a list; an empty list where it is too busy to."""
     try:
@@ -97,14 +88,6 @@ def answered(request):
         if error.code != HTTPStatus.SERVICE_UNAVAILABLE:
             raise
         return []
-
-
-def wait_for(condition):
-    deadline = time.monotonic() + PATIENCE
-    while not (found := condition()):
-        assert time.monotonic() < deadline
-        time.sleep(0.5)
-    return found
 
 
 @pytest.fixture(scope="module")
@@ -268,34 +251,6 @@ def test_down_ends_every_process_and_keeps_the_data(project):
         "wave_up",
     ]
     assert tracking.fetch(tracking.runs("cell")[0].info.run_id).exists()
-
-
-@pytest.fixture(scope="module")
-def postgresql():
-    """A PostgreSQL server of its own; yields a URL with an awkward password."""
-    if not (shutil.which("postgres") and shutil.which("initdb")):
-        pytest.skip("no PostgreSQL here: postgres and initdb are not on the PATH")
-    # It refuses to run as root.
-    user = {"user": "postgres", "extra_groups": []} if os.getuid() == 0 else {}
-    if user and "postgres" not in {one.pw_name for one in pwd.getpwall()}:
-        pytest.skip("PostgreSQL does not run as root, and there is no user postgres to run it")
-    folder, port = Path(tempfile.mkdtemp(prefix="postgresql-")), free_port()
-    (folder / "password").write_text("a%b/c")
-    if user:
-        for path in (folder, folder / "password"):
-            shutil.chown(path, "postgres")
-    setup = ["initdb", "-D", "cluster", "-U", "dreamvideo", "-A", "scram-sha-256", "-E", "UTF8", "--pwfile", "password"]
-    subprocess.run([*setup, "--no-sync"], cwd=folder, check=True, capture_output=True, **user)
-    options = ["-p", str(port), "-k", str(folder), "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"]
-    with (folder / "log").open("wb") as log:
-        server = subprocess.Popen(["postgres", "-D", "cluster", *options], cwd=folder, stdout=log, stderr=log, **user)
-    try:
-        wait_for(lambda: b"ready to accept connections" in (folder / "log").read_bytes())
-        yield f"postgresql://dreamvideo:a%25b%2Fc@127.0.0.1:{port}/postgres"
-    finally:
-        server.send_signal(signal.SIGINT)  # does not wait for clients
-        server.wait(PATIENCE)
-        shutil.rmtree(folder)
 
 
 def test_the_same_on_postgresql_by_one_setting(postgresql, tmp_path, dataset):
