@@ -7,12 +7,13 @@ import os
 import socket
 from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any, TypeVar
 
 from prefect import Task
-from prefect.futures import as_completed
+from prefect.futures import PrefectFuture, as_completed
 from prefect.settings import get_current_settings
 from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner, ThreadPoolTaskRunner
 
@@ -113,6 +114,9 @@ def results(
     Yields:
         Each item with a function that returns what its task gave, or raises what it raised. Locally a task runs when
         its function is called, in the order of the items; otherwise all are handed over at once, and come as they end.
+
+    Raises:
+        InputError: a process of this machine was killed, which ends the others of its pool, and all tasks that are left.
     """
     if execution.runner == "local":
         for item in items:
@@ -121,7 +125,20 @@ def results(
     with _share() if execution.runner == "ray" else nullcontext():
         futures = {task.submit(*arguments(item)): item for item in items}
     for future in as_completed(list(futures)):
+        _stop_if_killed(future)
         yield futures[future], future.result
+
+
+def _stop_if_killed(ended: PrefectFuture) -> None:
+    try:
+        ended.wait()
+    except BrokenProcessPool as error:
+        raise InputError(
+            "a worker process was killed, probably for want of memory; lower execution.workers in params.yaml or end other "
+            "programs, and run the same command again: what is finished is kept"
+        ) from error
+    except Exception:
+        return  # of this task alone: its result raises it
 
 
 def overlapping_results(

@@ -2,6 +2,9 @@
 
 import builtins
 import os
+import signal
+import threading
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -15,15 +18,16 @@ from flows.benchmark import run_benchmark
 from flows.claims import WORKER
 from flows.request import Request
 from flows.task_runners import task_runner
-from flows.tracking import Tracking
+from flows.tracking import KIND, REASON, Tracking, tagged
 from tests.integration.conftest import MOTIONS, SUBJECTS, write_params
 
 RAY = ExecutionParams(runner="ray", workers=2)
 SCORES = ("clip_t", "clip_i", "dino_i", "temporal_consistency", "subject_oracle", "trajectory_oracle")
 
 
-def cells(folder, dataset, execution):
-    """Run the miniature in a folder; its outcome and its cells."""
+@contextmanager
+def miniature(folder, dataset, execution):
+    """The miniature in a folder of its own, which is the working directory; its parameters."""
     folder.mkdir()
     (folder / "data").symlink_to(dataset)
     content = yaml.safe_load(write_params(folder).read_text())
@@ -32,7 +36,14 @@ def cells(folder, dataset, execution):
     before = Path.cwd()
     os.chdir(folder)
     try:
-        params = load_params()
+        yield load_params()
+    finally:
+        os.chdir(before)
+
+
+def cells(folder, dataset, execution):
+    """Run the miniature in a folder; its outcome and its cells."""
+    with miniature(folder, dataset, execution) as params:
         outcome = run_benchmark(params, Request())
         tracking = Tracking(params.tracking)
         found = tracking.runs("adapter") + tracking.runs("cell")
@@ -44,8 +55,6 @@ def cells(folder, dataset, execution):
             for run in tracking.runs("cell")
         }
         return outcome, videos, {run.data.tags[WORKER] for run in found}
-    finally:
-        os.chdir(before)
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +73,41 @@ def test_two_processes_give_what_one_gives(tmp_path, dataset, alone, runner):
     assert len(workers) == 2 and not any(f"/{os.getpid()}/" in worker for worker in workers)
     assert videos.keys() == {(subject, motion) for subject in SUBJECTS for motion in MOTIONS}
     assert videos == alone
+
+
+def kill_the_first(kind, params, ended):
+    """Kill the process that is at the first run of a kind, as the system does where memory ends."""
+    tracking = Tracking(params.tracking)
+    condition = tagged({KIND: kind}) + " and attributes.status = 'RUNNING'"
+    while not ended.wait(0.02):
+        for run in tracking.client.search_runs([tracking.experiment], condition):
+            _, pid, _ = run.data.tags[WORKER].split("/")
+            os.kill(int(pid), signal.SIGKILL)
+            return
+
+
+def test_a_process_that_is_killed_stops_the_benchmark_and_the_next_one_does_the_rest(tmp_path, dataset):
+    request = Request(subjects="dog")
+    with miniature(tmp_path / "killed", dataset, {"runner": "processes", "workers": 2}) as params:
+        ended = threading.Event()
+        killer = threading.Thread(target=kill_the_first, args=("cell", params, ended))
+        killer.start()
+        with pytest.raises(InputError, match=r"^a worker process was killed.*; lower execution\.workers .* is kept$"):
+            run_benchmark(params, request)
+        ended.set()
+        killer.join()
+        tracking = Tracking(params.tracking)
+        adapters = tracking.finished("adapter")
+        assert len(adapters) == 1 + len(MOTIONS)
+        execution = params.execution.model_copy(update={"workers": 1})
+        outcome = run_benchmark(params.model_copy(update={"execution": execution}), request)
+        assert (outcome.finished, outcome.failed) == (len(MOTIONS), 0)
+        assert tracking.finished("adapter") == adapters
+        assert sorted(run.data.params["motion"] for run in tracking.runs("cell")) == MOTIONS
+        every = tracking.client.search_runs([tracking.experiment])
+        assert not [run for run in every if run.info.status == "RUNNING"]
+        (stopped,) = [run for run in every if run.data.tags[KIND] == "benchmark" and run.info.status == "FAILED"]
+        assert "a worker process was killed" in stopped.data.tags[REASON]
 
 
 def test_a_cluster_of_this_machine_listens_on_loopback_alone():
