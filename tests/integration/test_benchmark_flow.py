@@ -9,10 +9,12 @@ from pathlib import Path
 import mlflow
 import pandas
 import pytest
+import torch
 import yaml
 from dvc.repo import Repo
 from PIL import Image
 
+from dreamvideo.base_models.contract import VideoDiffusionModel
 from dreamvideo.dataset.catalog import load_catalog
 from dreamvideo.dataset.clips import read_clip
 from dreamvideo.errors import InputError
@@ -29,7 +31,7 @@ from flows.provenance import data_hash
 from flows.publish import publish
 from flows.report import write_report
 from flows.request import Request
-from flows.tracking import KEY, KIND, SHA256, Damaged, Tracking
+from flows.tracking import KEY, KIND, REASON, SHA256, Damaged, Tracking
 from tests.integration.browser import needs_browser, opened, until
 from tests.integration.conftest import MOTIONS, SUBJECTS, git, write_params
 
@@ -191,6 +193,37 @@ def test_a_failed_cell_is_counted_and_shown_and_tried_again(first, monkeypatch):
     monkeypatch.undo()
     outcome = run_benchmark(load_params(), Request(seed=1))
     assert (outcome.finished, outcome.failed, outcome.reused) == (4, 0, 2)
+
+
+def test_a_cell_that_does_not_fit_into_memory_fails_with_the_remedy_and_the_others_finish(first, monkeypatch):
+    fits = {("dog", "square"): 0, ("dog", "wave_up"): 1}  # videos at once; the others fit as they come
+    sample, predict, tried = cells.sample_video, VideoDiffusionModel.predict, []
+
+    def sampled(bench, plan, *adapters):
+        tried.append((plan.subject, plan.motion))
+        return sample(bench, plan, *adapters)
+
+    def predicted(base, noisy, *rest):
+        if len(noisy) > fits.get(tried[-1], len(noisy)):
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return predict(base, noisy, *rest)
+
+    monkeypatch.setattr(cells, "sample_video", sampled)
+    monkeypatch.setattr(VideoDiffusionModel, "predict", predicted)
+    outcome = run_benchmark(load_params(), Request(seed=2))
+    assert (outcome.finished, outcome.failed) == (3, 1) and len(tried) == 4
+    tracking = Tracking(load_params().tracking)
+    (failed,) = [
+        run
+        for run in tracking.client.search_runs([tracking.experiment], "attributes.status = 'FAILED'")
+        if (run.data.params.get("seed"), run.data.tags[KIND]) == ("2", "cell")
+    ]
+    reason = "generating dog x square does not fit into the GPU's memory; set compute.precision to bfloat16, lower"
+    assert reason in failed.data.tags[REASON] and "CUDA" not in failed.data.tags[REASON]
+    assert "generating dog x square does not fit into" in outcome.report.read_text()
+    monkeypatch.undo()
+    outcome = run_benchmark(load_params(), Request(seed=2))
+    assert (outcome.finished, outcome.failed, outcome.reused) == (4, 0, 3)
 
 
 def test_a_damaged_video_is_a_failed_cell_that_the_next_run_makes_again(first):
