@@ -1,7 +1,8 @@
 """Kill workers at random moments and count what is lost or done twice: `python -m benchmarks.chaos`. Both must be 0.
 
 Workers do cells through the same claims and records as a benchmark; only the video is a small file made at once, so
-that most of the time goes into what a kill could hurt: creating runs, storing artifacts, ending runs.
+that most of the time goes into what a kill could hurt: creating runs, storing artifacts, ending runs. Two workers share
+the cells at any time, and each kill is of one or the other.
 """
 
 import argparse
@@ -12,15 +13,18 @@ import random
 import tempfile
 import time
 from collections import Counter
+from multiprocessing.synchronize import Event
 from pathlib import Path
 
 from dreamvideo.files import content_key
 from dreamvideo.params import TrackingParams
-from flows.claims import Taken, claimed, shared
+from flows.claims import Taken, claimed, end_abandoned, shared
 from flows.provenance import machine
 from flows.tracking import KEY, Tracking
 
-LONGEST_LIFE = 1.5  # seconds that a worker may live
+LONGEST_WAIT = 0.3  # seconds from when both are at work to the next kill
+PATIENCE = 120  # seconds
+FORKED = multiprocessing.get_context("forkserver")
 
 
 def main() -> None:
@@ -28,7 +32,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=200)
     kills = parser.parse_args().kills
     with tempfile.TemporaryDirectory() as folder:
-        figures = {"machine": machine()} | trial(store(Path(folder)), kills, cells=3 * kills)
+        figures = {"machine": machine()} | trial(store(Path(folder)), kills, cells=10 * kills)
     (Path("benchmarks") / "chaos.json").write_text(json.dumps(figures, indent=2) + "\n")
     print(f"{kills} kills, {figures['cells']} cells: {figures['lost']} lost, {figures['doubled']} doubled")
 
@@ -41,36 +45,41 @@ def store(folder: Path) -> TrackingParams:
 
 
 def trial(params: TrackingParams, kills: int, cells: int, seconds: float = 0.05) -> dict[str, int]:
-    """Kill one worker after another, let a last one finish, and count.
+    """Let two workers share the cells, kill one or the other and replace it, let the last two finish, and count.
 
     Args:
         params: the tracking store.
         kills: how many workers are killed.
-        cells: how many there are to do.
+        cells: how many there are to do: so many that no worker is done before it is killed.
         seconds: that a cell takes beside its record.
 
     Returns:
         The numbers of kills, cells, cells lost, cells done twice, and runs left under way.
     """
-    chance, keys, lost = random.Random(0), [content_key(index) for index in range(cells)], 0
+    chance, keys, lost, killed = random.Random(0), [content_key(index) for index in range(cells)], 0, 0
     before: set[str] = set()
+    workers = [at_work(params, keys, seconds) for _ in range(2)]
     for _ in range(kills):
-        worker = start(params, keys, seconds)
-        worker.join(chance.uniform(0.05, LONGEST_LIFE))
-        worker.kill()
-        worker.join()
+        time.sleep(chance.uniform(0.0, LONGEST_WAIT))
+        place = chance.randrange(len(workers))
+        killed += workers[place].is_alive()
+        workers[place].kill()
+        workers[place].join()
         after = set(Tracking(params).finished("cell"))
         lost += len(before - after)
         before = after
-    work(params, keys, 0.0)
+        workers[place] = at_work(params, keys, seconds)
+    for worker in workers:
+        worker.join()
     tracking = Tracking(params)
+    end_abandoned(tracking, "cell")
     runs = tracking.runs("cell")
     for run in runs:
         tracking.fetch(run.info.run_id)  # whole, and what was stored
     times = Counter(run.data.tags[KEY] for run in runs)
     left = tracking.client.search_runs([tracking.experiment], "attributes.status = 'RUNNING'")
     return {
-        "kills": kills,
+        "kills": killed,
         "cells": cells,
         "lost": lost + sum(times[key] == 0 for key in keys),
         "doubled": sum(count > 1 for count in times.values()),
@@ -78,19 +87,31 @@ def trial(params: TrackingParams, kills: int, cells: int, seconds: float = 0.05)
     }
 
 
-def start(params: TrackingParams, keys: list[str], seconds: float) -> multiprocessing.Process:
+def start(
+    params: TrackingParams, keys: list[str], seconds: float, begun: Event | None = None
+) -> multiprocessing.Process:
     """A worker as a process of its own, forked so that it begins at once: from a process with no database open."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
-    process = context.Process(target=work, args=(params, keys, seconds))
+    FORKED.set_forkserver_preload([__name__, "mlflow.store.tracking.sqlalchemy_store"])  # all that takes long to import
+    process = FORKED.Process(target=work, args=(params, keys, seconds, begun))
     process.start()
     return process
 
 
-def work(params: TrackingParams, keys: list[str], seconds: float) -> None:
-    """Do every cell that is not done, each with an artifact."""
+def at_work(params: TrackingParams, keys: list[str], seconds: float) -> multiprocessing.Process:
+    """A worker that has begun, so that a kill meets it at its work however long it took to start."""
+    begun = FORKED.Event()
+    worker = start(params, keys, seconds, begun)
+    begun.wait(PATIENCE)
+    return worker
+
+
+def work(params: TrackingParams, keys: list[str], seconds: float, begun: Event | None = None) -> None:
+    """End what killed workers left, as a benchmark does, and do every cell that is not done, each with an artifact."""
     tracking = Tracking(params)
+    end_abandoned(tracking, "cell")
     done = tracking.finished("cell")
+    if begun:
+        begun.set()
 
     def attempt(key: str) -> bool:
         path = params.artifacts.parent / f"{os.getpid()}-{key}.txt"
