@@ -1,4 +1,4 @@
-"""Alerts: Prefect automations that post a line of text to a webhook when a run failed, a schedule is done, or scores fell."""
+"""Alerts: Prefect automations that post a line to a webhook: a run failed or does not start, a schedule is done, scores fell."""
 
 import os
 from datetime import timedelta
@@ -20,6 +20,7 @@ WEBHOOK = "DREAMVIDEO_ALERT_WEBHOOK"  # the environment variable that holds the 
 BLOCK = "dreamvideo-alerts"
 REGRESSED = "dreamvideo.benchmark.regressed"
 SILENCE = timedelta(minutes=5)  # a run tells every minute that it is there: see HEARTBEAT in flows/servers.py
+UNSTARTED = timedelta(minutes=30)  # that a scheduled run may wait, as for a GPU that another has
 
 _FLOW_RUN = {"prefect.resource.id": "prefect.flow-run.*"}
 # Flow runs that a deployment started: flows within flows would tell everything twice.
@@ -48,6 +49,15 @@ TOLD = {
     "DreamVideo: a schedule is done": (
         {"expect": {"prefect.flow-run.Completed"}, "match": _FLOW_RUN, "match_related": _OF_A_SCHEDULE}, _RUN
     ),
+    "DreamVideo: a schedule does not start": (
+        {
+            "after": {"prefect.flow-run.Late", "prefect.flow-run.Pending"},
+            "expect": {"prefect.flow-run.Running"} | _ENDED,
+            "match": _FLOW_RUN, "match_related": _OF_A_SCHEDULE, "for_each": {"prefect.resource.id"},
+            "posture": Posture.Proactive, "within": UNSTARTED,
+        },
+        "{{ deployment.name }} does not start: is a worker up, and its GPU free? {{ flow_run | ui_url }}",
+    ),
     "DreamVideo: scores fell": ({"expect": {REGRESSED}}, "{{ event.payload.text }}"),
 }  # fmt: skip
 
@@ -69,7 +79,7 @@ def set_up_alerts(client: SyncPrefectClient) -> bool:
     if url:
         block = _webhook(url)
         for name, (when, words) in TOLD.items():
-            trigger = EventTrigger(posture=Posture.Reactive, threshold=1, **when)
+            trigger = EventTrigger(**{"posture": Posture.Reactive, "threshold": 1} | when)
             payload = '{"text": {% filter tojson %}' + words + "{% endfilter %}}"
             _automate(client, name, trigger, CallWebhook(block_document_id=block, payload=payload))
     return bool(url)

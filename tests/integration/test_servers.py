@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from datetime import timedelta
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -16,8 +17,11 @@ from urllib.request import Request, urlopen
 
 import psutil
 import pytest
+from prefect.client.orchestration import get_client
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from dreamvideo.params import TrackingParams
+from flows import alerts
 from flows.tracking import Tracking
 from tests.integration.conftest import REPOSITORY, free_port, wait_for, write_params
 
@@ -185,6 +189,23 @@ def test_up_again_starts_what_was_killed_and_leaves_the_rest(project):
     assert "prefect runs already" in said and "mlflow runs already" in said and "worker-cpu is healthy" in said
     left = {name for name, pid in project.pids().items() if pid == pids[name]}
     assert left == {"prefect", "mlflow"}
+
+
+def test_a_schedule_that_no_worker_starts_is_told_and_the_next_worker_does_it(project, told, monkeypatch):
+    name = "DreamVideo: a schedule does not start"
+    when, words = alerts.TOLD[name]
+    monkeypatch.setitem(alerts.TOLD, name, (when | {"within": timedelta(seconds=10)}, words))
+    monkeypatch.setenv(alerts.WEBHOOK, told[0])
+    api = f"{project.prefect}/api"
+    with temporary_settings({PREFECT_API_URL: api}), get_client(sync_client=True) as client:
+        alerts.set_up_alerts(client)
+    os.kill(project.pids()["worker-cpu"], signal.SIGKILL)
+    run = project.run("train-motion", "auto-scheduled", name="square")
+    line = f"train-motion does not start: is a worker up, and its GPU free? {project.prefect}/runs/flow-run/{run}"
+    wait_for(lambda: line in told[1])
+    project.server("up")
+    ended = wait_for(lambda: (state := project.state(run))["end_time"] and state)
+    assert ended["state_type"] == "COMPLETED", ended
 
 
 @pytest.mark.parametrize(
