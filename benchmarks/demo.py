@@ -1,4 +1,4 @@
-"""How long a newcomer waits: `python -m benchmarks.demo` runs `make demo` in a bare clone, and then again.
+"""How long a newcomer waits, and the memory it takes: `python -m benchmarks.demo` runs `make demo` in a bare clone, twice.
 
 Writes benchmarks/demo.json. The machine must have nothing else to do, and the package index be at hand.
 """
@@ -9,6 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import psutil
 from rich.console import Console
 
 from flows.provenance import git_commit, machine
@@ -22,21 +23,34 @@ def main() -> None:
         figures = {
             "machine": machine(),
             "commit": git_commit(),
-            "seconds_of_installation": timed(clone, "make", "--silent", ".venv/.installed"),
-            "seconds_of_demo": timed(clone, "make", "--silent", "demo"),
-            "seconds_of_demo_again": timed(clone, "make", "--silent", "demo"),
+            "installation": measured(clone, ".venv/.installed"),
+            "demo": measured(clone, "demo"),
+            "demo_again": measured(clone, "demo"),
             "plan_of_the_grid": output(clone, ".venv/bin/dreamvideo", "benchmark", "plan"),
         }
-    figures["seconds_from_a_bare_clone"] = figures["seconds_of_installation"] + figures["seconds_of_demo"]
+    figures["seconds_from_a_bare_clone"] = figures["installation"]["seconds"] + figures["demo"]["seconds"]
     (repository / "benchmarks" / "demo.json").write_text(json.dumps(figures, indent=2) + "\n")
     Console().print_json(data=figures)
 
 
-def timed(folder: Path, *command: str) -> float:
-    """Seconds that a command takes there."""
-    started = time.monotonic()
-    subprocess.run(command, cwd=folder, check=True)
-    return round(time.monotonic() - started, 1)
+def measured(folder: Path, target: str) -> dict[str, float]:
+    """Seconds that a target takes there, and the most that all its processes held at once, in GiB."""
+    started, most = time.monotonic(), 0
+    process = psutil.Popen(["make", "--silent", target], cwd=folder)
+    while process.poll() is None:
+        most = max(most, sum(map(held, [process, *process.children(recursive=True)])))
+        time.sleep(0.5)
+    if process.returncode:
+        raise SystemExit(f"make {target} failed")
+    return {"seconds": round(time.monotonic() - started, 1), "peak_memory_gib": round(most / 2**30, 2)}
+
+
+def held(process: psutil.Process) -> int:
+    """Bytes of a process; what it shares with others counts for each."""
+    try:
+        return process.memory_info().rss
+    except psutil.NoSuchProcess:  # it has ended since it was listed
+        return 0
 
 
 def output(folder: Path, *command: str) -> list[str]:

@@ -12,7 +12,6 @@ import time
 from pathlib import Path
 from statistics import median, quantiles
 
-import psutil
 import torch
 from prefect import flow
 from rich.console import Console
@@ -65,7 +64,7 @@ def measure(params) -> dict:
     ]
     adapters = {adapter.key: train_adapter(bench, adapter) for adapter in plans[0].adapters}
     video(bench, plans[0].cells[0], adapters)  # warm up
-    videos, shares, memory = [], [], []
+    videos, shares = [], []
 
     @flow(name="measured", validate_parameters=False)
     def orchestrate() -> None:
@@ -77,7 +76,6 @@ def measure(params) -> dict:
                 seconds = time.perf_counter() - started
                 itself = bench.tracking.get(run_id).data.metrics
                 shares.append(seconds / (itself["seconds.generate"] + itself["seconds.score"]) - 1)
-                memory.append(memory_gib())
 
     orchestrate()
     return {
@@ -89,14 +87,7 @@ def measure(params) -> dict:
         "seconds_per_video_quartiles": [round(value, 3) for value in quantiles(videos)],
         "orchestration_share": round(median(shares), 4),
         "orchestration_share_quartiles": [round(value, 4) for value in quantiles(shares)],
-        "peak_memory_gib": round(max(memory), 2),
     }
-
-
-def memory_gib() -> float:
-    """What this process and those that it started hold, such as Prefect's server."""
-    tree = [psutil.Process(), *psutil.Process().children(recursive=True)]
-    return sum(process.memory_info().rss for process in tree) / 2**30
 
 
 def matrix_product_gflops(size: int = 1024) -> float:

@@ -17,7 +17,7 @@ from dreamvideo.params import Params
 from dreamvideo.pretrained import base_model_key, local_folder
 from dreamvideo.weights import check_weights
 from evaluation.metrics import metric_names
-from flows.request import COMBINATION
+from flows.request import templates_for
 
 SCORING_REVISION = 1  # raise it when the code of a metric changes what comes out; a new metric counts by its name
 
@@ -193,9 +193,7 @@ def plan_benchmark(
 
 def prompts_for(prompts: Sequence[Prompt], subject: str, motion: Motion, count: int) -> list[str]:
     """The prompts of one combination: they differ between combinations, and depend on nothing but its names."""
-    templates = [prompt for prompt in prompts if prompt.kind == COMBINATION]
-    if count > len(templates):
-        raise InputError(f"--prompts is {count}, but the catalog has {len(templates)} for combinations; ask for fewer")
+    templates = templates_for(prompts, count)
     first = int(content_key([subject, motion.name]), 16) % len(templates)
     chosen = [templates[(first + index) % len(templates)] for index in range(count)]
     return [sys.intern(template.fill(motion.words)) for template in chosen]  # one text for all cells that share it

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dreamvideo.dataset.catalog import Catalog, check_words
+from dreamvideo.dataset.catalog import Catalog, Prompt, check_words
 from dreamvideo.errors import InputError, unknown_name
 
 COMBINATION = "subject_motion_context"  # the kind of the prompts that a benchmark asks of its combinations
@@ -26,13 +26,22 @@ class Request:
         Raises:
             InputError: an unknown name, or more subjects, motions or prompts than there are.
         """
-        templates = sum(prompt.kind == COMBINATION for prompt in catalog.prompts)
-        if self.prompts and self.prompts > templates:
-            raise InputError(
-                f"--prompts is {self.prompts}, but the catalog has {templates} for combinations; ask for fewer"
-            )
+        if self.prompts:
+            templates_for(catalog.prompts, self.prompts)
         subjects = choose("subject", self.subjects, list(catalog.subjects))
         return subjects, choose("motion", self.motions, list(catalog.motions))
+
+
+def templates_for(prompts: Sequence[Prompt], count: int) -> list[Prompt]:
+    """The prompts of combinations, of which a benchmark takes so many for each.
+
+    Raises:
+        InputError: there are fewer.
+    """
+    templates = [prompt for prompt in prompts if prompt.kind == COMBINATION]
+    if count > len(templates):
+        raise InputError(f"--prompts is {count}, but the catalog has {len(templates)} for combinations; ask for fewer")
+    return templates
 
 
 def choose(kind: str, wanted: str | None, known: Sequence[str]) -> list[str]:

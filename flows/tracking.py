@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import isfinite
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 import mlflow
 from mlflow.entities import Metric, Param, Run, RunTag
@@ -25,12 +24,12 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
 from dreamvideo.errors import InputError, masked
 from dreamvideo.files import sha256_file
 from dreamvideo.params import TrackingParams
+from flows.tracking_address import TRACKING_URI, credentials_apart, use
 
 KIND, KEY, ARTIFACT, SHA256 = "dreamvideo.kind", "dreamvideo.key", "dreamvideo.artifact", "dreamvideo.sha256"
 REASON = "dreamvideo.reason"  # tag of a run that did not finish
 BYTES = "artifact.bytes"  # metric of a run: the size of the artifact that it keeps
 MOST_METRICS = 1000  # of one request; a training's curve has more
-TRACKING_URI = "MLFLOW_TRACKING_URI"  # the environment variable that users set
 GENERATION_KEY = "dreamvideo.generation_key"  # of a cell: what decides its video, but not its scores
 
 
@@ -60,8 +59,8 @@ class Tracking:
         self.params = params
         self._scratch = tempfile.TemporaryDirectory(prefix="dreamvideo-")  # for downloads; goes with this object
         # The environment's address may hold a password, so it never becomes a parameter that is stored.
-        self.uri = _credentials_apart(os.environ.get(TRACKING_URI) or params.uri)
-        _use(self.uri)
+        self.uri = credentials_apart(os.environ.get(TRACKING_URI) or params.uri)
+        use(self.uri)
         self.client = mlflow.MlflowClient(self.uri)
         self.experiment = self._experiment()
 
@@ -241,16 +240,6 @@ def flatten(values: Mapping, prefix: str = "") -> dict[str, object]:
     return flat
 
 
-def _credentials_apart(uri: str) -> str:
-    """A server's address without user and password, which MLflow reads from the environment: errors repeat the address."""
-    address = urlsplit(uri)
-    if not address.scheme.startswith("http") or address.username is None:
-        return uri
-    names = {"MLFLOW_TRACKING_USERNAME": address.username, "MLFLOW_TRACKING_PASSWORD": address.password or ""}
-    os.environ.update({name: unquote(value) for name, value in names.items()})
-    return address._replace(netloc=address.netloc.rpartition("@")[2]).geturl()
-
-
 def _hash_tag(artifact: str) -> str:
     """The tag that keeps the hash of a further artifact."""
     return f"{SHA256}.{artifact}"
@@ -259,12 +248,3 @@ def _hash_tag(artifact: str) -> str:
 def _chunks(values: list, size: int) -> Iterator[list]:
     """Consecutive parts of a list."""
     return (values[start : start + size] for start in range(0, len(values), size))
-
-
-def _use(uri: str) -> None:
-    """Make a store MLflow's own default, but in this process alone: it would tell those that this one starts, too."""
-    exported = os.environ.get(TRACKING_URI)
-    mlflow.set_tracking_uri(uri)
-    os.environ.pop(TRACKING_URI, None)
-    if exported is not None:
-        os.environ[TRACKING_URI] = exported

@@ -43,9 +43,8 @@ class Options(Section):
     motion_adapter: MotionStage
     appearance_strength: float
     unconditional_appearance_strength: float
-    identity_strength: float = (
-        1.0  # of the adapters when composed; 0 leaves one out, and the learnt word with the first
-    )
+    # Of the adapters when composed; 0 leaves one out, and with that of the identity the learnt word.
+    identity_strength: float = 1.0
     motion_strength: float = 1.0
 
 

@@ -1,15 +1,19 @@
 """The command line as a new user meets it, mistakes included."""
 
+import multiprocessing
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from contextlib import redirect_stderr, redirect_stdout
 from io import StringIO
 
 import pytest
 import yaml
 
+from flows import benchmark
 from flows.cli import main
 from tests.integration.conftest import write_params
 
@@ -128,6 +132,23 @@ def test_a_process_of_its_own_ends_alike_and_debug_shows_the_traceback(folder, o
     done = dreamvideo_anew(folder, "customize", "subject", "dgo", *options)
     assert "did you mean 'dog'?" in done.stderr
     assert done.returncode == code and ("Traceback" in done.stderr) == (code == 1)
+
+
+def test_ctrl_c_stops_in_one_sentence_with_the_workers(folder, monkeypatch):
+    worker = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(600,))
+
+    def interrupted(*_):
+        worker.start()
+        try:
+            raise KeyboardInterrupt
+        finally:
+            raise ConnectionError("the embedded Prefect server has ended of it, too")
+
+    monkeypatch.setattr(benchmark, "run_benchmark", interrupted)
+    done = dreamvideo(folder, "benchmark", "run")
+    assert done.returncode == 130 and "stopped; what was finished is kept" in done.stderr, done.stderr
+    worker.join(60)
+    assert worker.exitcode == -signal.SIGKILL
 
 
 def test_generate_writes_a_video_and_names_the_words_it_does_not_know(folder):

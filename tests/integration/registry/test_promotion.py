@@ -1,27 +1,14 @@
-"""The registry with a real MLflow: adapters registered by benchmarks, promoted on evidence, rolled back, composed, served."""
+"""The registry with a real MLflow: adapters registered by benchmarks, promoted on evidence, rolled back."""
 
-import base64
 import json
-import os
-import shutil
-import signal
-import socket
-import subprocess
-import sys
 import threading
-import time
-from contextlib import suppress
-from functools import cache
-from pathlib import Path
 
-import mlflow
 import pytest
-import requests
 from typer.testing import CliRunner
 
 from dreamvideo.errors import InputError
 from dreamvideo.files import sha256_file
-from dreamvideo.params import Params, PromotionParams, load_params
+from dreamvideo.params import load_params
 from flows import cli_model, decisions
 from flows.benchmark import run_benchmark
 from flows.decisions import EVIDENCE
@@ -30,66 +17,10 @@ from flows.model_registry import aliases, fetch_version, registered_models, vers
 from flows.promotion import PROPOSAL, promote, rollback
 from flows.registration import METHOD, NON_COMMERCIAL, SCORE, SCORED_BY, register_adapter
 from flows.request import Request
-from flows.tracking import KEY, SHA256, Tracking
+from flows.tracking import KEY, SHA256
 from flows.workbench import Workbench
-from tests.integration.conftest import MOTIONS, write_params
-
-DOG = "identity.pocket.dog"
-COMPOSITION = "composition.pocket"
-LAX = PromotionParams(confidence=0.6, margins={"clip_t": 2.0})  # so that two motions are enough, and any score
-DOG_ONLY = Request(subjects="dog")
-
-
-@pytest.fixture(scope="module")
-def project(tmp_path_factory, dataset):
-    """A folder in which the tests of this module run one after the other."""
-    folder = tmp_path_factory.mktemp("registry")
-    shutil.copytree(dataset, folder / "data")
-    write_params(folder)
-    before = Path.cwd()
-    os.chdir(folder)
-    yield folder
-    os.chdir(before)
-
-
-def params(identity_steps: int = 2, policy: PromotionParams | None = LAX) -> Params:
-    """The miniature with another recipe for identities, or another policy."""
-    loaded = load_params()
-    loaded.methods["dreamvideo"]["identity_adapter"]["steps"] = identity_steps
-    return loaded.model_copy(update={"promotion": policy})
-
-
-@cache
-def tracking() -> Tracking:
-    return Tracking(load_params().tracking)
-
-
-def history(name: str = DOG) -> list[tuple]:
-    return [(one.action, one.previous, one.version) for one in decisions.decisions(tracking(), name)]
-
-
-def cell_of(number: int, motion: str):
-    """The run of the newest cell of a version of the dog."""
-    key = version(tracking(), DOG, number).tags[KEY]
-    found = tracking().runs("cell")
-    return next(r for r in found if r.data.tags["dreamvideo.subject_key"] == key and r.data.params["motion"] == motion)
-
-
-def request_of(cell) -> dict:
-    return {name: cell.data.params[name] for name in ("subject", "motion", "prompt")} | {
-        "seed": int(cell.data.params["seed"])
-    }
-
-
-@pytest.fixture(scope="module")
-def first(project):
-    return run_benchmark(params(), DOG_ONLY)
-
-
-@pytest.fixture(scope="module")
-def second(first):
-    """The same with another recipe, so that there is a challenger."""
-    return run_benchmark(params(3), DOG_ONLY)
+from tests.integration.conftest import MOTIONS
+from tests.registry_trials import COMPOSITION, DOG, DOG_ONLY, LAX, cell_of, history, params, request_of, tracking
 
 
 def test_every_adapter_and_the_composition_is_a_version_and_the_first_is_champion(first):
@@ -210,27 +141,6 @@ def test_what_cannot_be_promoted_is_refused_with_the_reason(second, number, sent
         promote(params(), DOG, number)
 
 
-@pytest.fixture(scope="module")
-def composition(second):
-    uri = load_params().tracking.uri
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLFLOW_TRACKING_URI", uri)  # MLflow sets it, and would leave it to all that follows
-        mlflow.set_tracking_uri(uri)
-        yield mlflow.pyfunc.load_model(f"models:/{COMPOSITION}@champion")
-
-
-def test_the_composition_gives_the_bytes_of_the_benchmark(composition):
-    for number in (1, 2):
-        if aliases(tracking(), DOG)["champion"] != number:
-            promote(params(), DOG, number)
-        cells = [cell_of(number, motion) for motion in MOTIONS]
-        answer = composition.predict([request_of(cell) for cell in cells])
-        for cell, made in zip(cells, answer.to_dict("records"), strict=True):
-            assert base64.b64decode(made["video"]) == tracking().fetch(cell.info.run_id).read_bytes()
-            assert made["identity"] == f"{DOG}/{number}"
-            assert made["motion"].startswith(f"motion.pocket.{cell.data.params['motion']}/")
-
-
 def test_a_rollback_returns_to_the_version_before_at_once_and_the_history_stays(composition):
     before = history()
     assert rollback(params(), DOG) == (2, 1)
@@ -239,86 +149,6 @@ def test_a_rollback_returns_to_the_version_before_at_once_and_the_history_stays(
     assert made["identity"].tolist() == [f"{DOG}/1"]
     assert aliases(tracking(), DOG) == {"champion": 1}, "what was rolled back is proposed no more"
     assert run_benchmark(params(3), DOG_ONLY).promotions == []
-
-
-@pytest.mark.parametrize(
-    ("change", "sentence"),
-    [
-        ({"subject": "dgo"}, "unknown subject 'dgo'; did you mean 'dog'?"),
-        ({"motion": "square' or 1=1"}, "unknown motion"),
-        ({"subject": "van"}, "identity.pocket.van has no champion"),
-        ({"prompt": "a dog"}, "has no placeholder"),
-        ({"prompt": "a * is {motion}"}, "has a field that is not filled in"),
-        ({"seed": -1}, "seed is -1, must be 0 or more"),
-    ],
-)
-def test_the_composition_refuses_a_bad_row_in_one_sentence(composition, change, sentence):
-    row = request_of(cell_of(1, "square"))
-    with pytest.raises(mlflow.MlflowException, match=sentence.replace("?", r"\?")):
-        composition.predict([row, row | change])
-
-
-@pytest.fixture
-def served(composition):
-    """The address of `mlflow models serve`."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    options = ["-m", f"models:/{COMPOSITION}@champion", "--env-manager", "local", "--port", str(port)]
-    command = [sys.executable, "-m", "mlflow", "models", "serve", *options]
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"  # MLflow starts its server by name
-    with Path("serve.log").open("w") as log:
-        server = subprocess.Popen(
-            command, env=os.environ | {"PATH": path}, stdout=log, stderr=log, start_new_session=True
-        )
-    try:
-        for _ in range(120):
-            with suppress(requests.ConnectionError):
-                if requests.get(f"http://127.0.0.1:{port}/ping", timeout=10).ok:
-                    break
-            assert server.poll() is None, Path("serve.log").read_text()
-            time.sleep(1)
-        yield f"http://127.0.0.1:{port}/invocations"
-    finally:
-        os.killpg(server.pid, signal.SIGTERM)
-        server.wait(30)
-
-
-def test_the_scoring_server_answers_and_says_what_is_wrong(served):
-    cell = cell_of(1, "square")
-    row = request_of(cell)
-    answer = requests.post(served, json={"dataframe_records": [row]}, timeout=60)
-    (made,) = answer.json()["predictions"]
-    assert base64.b64decode(made["video"]) == tracking().fetch(cell.info.run_id).read_bytes()
-    refused = requests.post(served, json={"dataframe_records": [row | {"subject": "dgo"}]}, timeout=60)
-    assert refused.status_code == 400 and "did you mean 'dog'?" in refused.json()["message"]
-
-
-def test_a_model_folder_that_is_not_what_was_registered_is_refused(composition):
-    run_id = version(tracking(), COMPOSITION, 1).run_id
-    path = Path("mlruns") / run_id / "artifacts/model/data/params.json"
-    original = path.read_text()
-    path.write_text(original.replace('"steps": 2', '"steps": 1'))
-    with pytest.raises(InputError, match=r"params\.json is not what any version was registered with"):
-        mlflow.pyfunc.load_model(f"models:/{COMPOSITION}@champion")
-    path.write_text(original)
-    assert "sqlite" not in original, "the store's address may hold a password"
-
-
-def test_weights_that_are_not_what_was_registered_are_refused(composition):
-    dog = version(tracking(), DOG, 1)
-    path = Path("mlruns") / dog.run_id / "artifacts/adapter.safetensors"
-    original = path.read_bytes()
-    path.write_bytes(original[:-1] + b"x")
-    fresh = mlflow.pyfunc.load_model(f"models:/{COMPOSITION}@champion")
-    with pytest.raises(mlflow.MlflowException, match="not what was stored"):
-        fresh.predict(request_of(cell_of(1, "square")))
-    path.write_bytes(original)
-    tracking().client.set_model_version_tag(DOG, dog.version, SHA256, "0" * 64)
-    with pytest.raises(mlflow.MlflowException, match="says another SHA-256 than the registry"):
-        fresh.predict(request_of(cell_of(1, "square")))
-    tracking().client.set_model_version_tag(DOG, dog.version, SHA256, dog.tags[SHA256])
-    fresh.predict(request_of(cell_of(1, "square")))
 
 
 def test_versions_without_a_common_cell_are_not_held_against_each_other(second):

@@ -1,0 +1,190 @@
+"""What a benchmark that runs again finds, makes again, and counts as failed."""
+
+from pathlib import Path
+
+import mlflow
+import pytest
+import torch
+
+from dreamvideo.base_models.contract import VideoDiffusionModel
+from dreamvideo.errors import InputError
+from dreamvideo.files import sha256_file
+from dreamvideo.params import load_params
+from evaluation.metrics import METRICS, Metric
+from flows import cells, customize
+from flows.benchmark import run_benchmark
+from flows.claims import ALIVE, WORKER
+from flows.missing import REUSED_FROM, VIDEO
+from flows.report import write_report
+from flows.request import Request
+from flows.tracking import KEY, KIND, REASON, SHA256, Damaged, Tracking
+from tests.integration.benchmark.conftest import runs_of
+
+
+def test_a_second_run_computes_nothing_and_ends_what_a_killed_one_left_under_way(first):
+    tracking = Tracking(load_params().tracking)
+    tags = {KIND: "benchmark", WORKER: "elsewhere/1/1.00", ALIVE: "0"}
+    killed = tracking.client.create_run(tracking.experiment, tags=tags).info.run_id
+    keys = sorted(run.data.tags[KEY] for run in runs_of("cell"))
+    second = run_benchmark(load_params(), Request())
+    assert (second.finished, second.reused) == (4, 4)
+    listed = [run for run in runs_of("reused cell") if run.data.tags["mlflow.parentRunId"] == second.run_id]
+    originals = {run.info.run_id: run.data for run in runs_of("cell")}
+    assert len(listed) == 4
+    for run in listed:
+        original = originals[run.data.tags[REUSED_FROM]]
+        assert run.data.metrics == original.metrics
+        assert run.data.tags["dreamvideo.data_hash"] == original.tags["dreamvideo.data_hash"]
+        assert mlflow.artifacts.download_artifacts(run.data.tags[VIDEO]).endswith("video.mp4")
+    assert sorted(run.data.tags[KEY] for run in runs_of("cell")) == keys
+    assert len(runs_of("adapter")) == 4
+    assert tracking.get(killed).info.status == "KILLED"
+
+
+def test_data_that_passed_is_examined_again_once_a_file_is_another(project, first):
+    gates = len(runs_of("gate"))
+    clip = project / "data/motions/square/00.mp4"
+    whole = clip.read_bytes()
+    clip.write_bytes(whole + b"0")
+    with pytest.raises(InputError, match=r"00\.mp4 differs from its SHA-256"):
+        run_benchmark(load_params(), Request())
+    clip.write_bytes(whole)
+    assert run_benchmark(load_params(), Request()).reused == 4
+    assert len(runs_of("gate")) == gates
+
+
+def test_the_same_cell_made_again_gives_the_same_video(first, monkeypatch):
+    tracking, run = Tracking(load_params().tracking), runs_of("cell")[0]
+    before = sha256_file(tracking.fetch(run.info.run_id))
+    tracking.client.delete_run(run.info.run_id)
+    assert run_benchmark(load_params(), Request(seed=0)).reused == 3
+    again = next(other for other in runs_of("cell") if other.data.tags[KEY] == run.data.tags[KEY])
+    assert sha256_file(tracking.fetch(again.info.run_id)) == before
+
+
+def test_a_new_metric_scores_the_videos_that_are_there(first, monkeypatch):
+    before = {run.data.params["subject"] + run.data.params["motion"]: run for run in runs_of("cell")}
+    monkeypatch.setattr(cells, "sample_video", None)  # nothing may be generated
+    brightness = Metric(lambda features: 0.25, "brightness", "Brightness", "a constant", "a test")
+    monkeypatch.setitem(METRICS._entries, "brightness", brightness)
+    outcome = run_benchmark(load_params(), Request())
+    assert (outcome.finished, outcome.failed, outcome.reused) == (4, 0, 0)
+    tracking = Tracking(load_params().tracking)
+    again = [run for run in runs_of("cell") if "brightness" in run.data.metrics]
+    assert len(again) == 4
+    for run in again:
+        old = before[run.data.params["subject"] + run.data.params["motion"]]
+        assert sha256_file(tracking.fetch(run.info.run_id)) == sha256_file(tracking.fetch(old.info.run_id))
+        assert run.data.metrics["clip_t"] == old.data.metrics["clip_t"]
+
+
+def test_a_failed_cell_is_counted_and_shown_and_tried_again(first, monkeypatch):
+    real = cells.sample_video
+
+    def breaks_on_vans(bench, plan, *rest):
+        if plan.subject == "van":
+            raise RuntimeError("the sampler met a van")
+        return real(bench, plan, *rest)
+
+    monkeypatch.setattr(cells, "sample_video", breaks_on_vans)
+    outcome = run_benchmark(load_params(), Request(seed=1))
+    assert (outcome.finished, outcome.failed) == (2, 2)
+    assert "the sampler met a van" in outcome.report.read_text()
+    monkeypatch.undo()
+    outcome = run_benchmark(load_params(), Request(seed=1))
+    assert (outcome.finished, outcome.failed, outcome.reused) == (4, 0, 2)
+
+
+def test_a_cell_that_does_not_fit_into_memory_fails_with_the_remedy_and_the_others_finish(first, monkeypatch):
+    fits = {("dog", "square"): 0, ("dog", "wave_up"): 1}  # videos at once; the others fit as they come
+    sample, predict, tried = cells.sample_video, VideoDiffusionModel.predict, []
+
+    def sampled(bench, plan, *adapters):
+        tried.append((plan.subject, plan.motion))
+        return sample(bench, plan, *adapters)
+
+    def predicted(base, noisy, *rest):
+        if len(noisy) > fits.get(tried[-1], len(noisy)):
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return predict(base, noisy, *rest)
+
+    monkeypatch.setattr(cells, "sample_video", sampled)
+    monkeypatch.setattr(VideoDiffusionModel, "predict", predicted)
+    outcome = run_benchmark(load_params(), Request(seed=2))
+    assert (outcome.finished, outcome.failed) == (3, 1) and len(tried) == 4
+    tracking = Tracking(load_params().tracking)
+    (failed,) = [
+        run
+        for run in tracking.client.search_runs([tracking.experiment], "attributes.status = 'FAILED'")
+        if (run.data.params.get("seed"), run.data.tags[KIND]) == ("2", "cell")
+    ]
+    reason = "generating dog x square does not fit into the GPU's memory; set compute.precision to bfloat16, lower"
+    assert reason in failed.data.tags[REASON] and "CUDA" not in failed.data.tags[REASON]
+    assert "generating dog x square does not fit into" in outcome.report.read_text()
+    monkeypatch.undo()
+    outcome = run_benchmark(load_params(), Request(seed=2))
+    assert (outcome.finished, outcome.failed, outcome.reused) == (4, 0, 3)
+
+
+def test_a_damaged_video_is_a_failed_cell_that_the_next_run_makes_again(first):
+    found = runs_of("cell")
+    damaged = found[0]
+    path = Path("mlruns") / damaged.info.run_id / "artifacts/video.mp4"
+    path.write_bytes(path.read_bytes()[:-8])
+    request = Request(seed=int(damaged.data.params["seed"]))
+    outcome = run_benchmark(load_params(), request)
+    assert (outcome.finished, outcome.failed, outcome.reused) == (3, 1, 3)
+    recorded = Tracking(load_params().tracking).get(outcome.run_id).data.metrics
+    assert (recorded["cells"], recorded["cells.failed"]) == (4, 1)
+    assert "its video is gone, or is not what was stored" in outcome.report.read_text()
+    again = run_benchmark(load_params(), request)
+    assert (again.finished, again.failed, again.reused) == (4, 0, 3)
+    (remade,) = [run for run in runs_of("cell") if run.data.tags[KEY] == damaged.data.tags[KEY]]
+    assert sha256_file(Tracking(load_params().tracking).fetch(remade.info.run_id)) == damaged.data.tags[SHA256]
+    _, path = write_report(load_params(), outcome.run_id)
+    assert "its video is gone, or is not what was stored" in path.read_text(), "an old report still says why"
+
+
+def test_a_video_that_is_gone_is_made_again_but_not_one_that_the_store_withholds(first, monkeypatch):
+    gone, withheld = runs_of("cell")[:2]
+    (Path("mlruns") / gone.info.run_id / "artifacts/video.mp4").unlink()
+    tracking = Tracking(load_params().tracking)
+    with pytest.raises(Damaged, match=r"its artifact video\.mp4 is missing"):
+        tracking.fetch(gone.info.run_id)
+    monkeypatch.setattr(mlflow.artifacts, "download_artifacts", refuse)
+    with pytest.raises(OSError, match="the store is away"):
+        tracking.fetch(withheld.info.run_id)
+    monkeypatch.undo()
+    request = Request(seed=int(gone.data.params["seed"]))
+    assert run_benchmark(load_params(), request).failed == 1
+    assert run_benchmark(load_params(), request).failed == 0
+
+
+def refuse(*_, **__):
+    raise OSError("the store is away")
+
+
+def test_an_adapter_that_cannot_be_trained_fails_its_cells_only(first, monkeypatch):
+    real = customize._train_identity
+
+    def breaks_on_vans(bench, plan, folder):
+        if plan.name == "van":
+            raise FloatingPointError("the loss became nan [/at step 1]")
+        return real(bench, plan, folder)
+
+    monkeypatch.setattr(customize, "_train_identity", breaks_on_vans)
+    params = load_params()
+    options = params.methods["dreamvideo"]
+    longer = options | {"textual_inversion": options["textual_inversion"] | {"steps": 3}}
+    outcome = run_benchmark(params.model_copy(update={"methods": {"dreamvideo": longer}}), Request())
+    assert (outcome.finished, outcome.failed) == (2, 2)
+    assert "the adapter of subject van could not be trained" in outcome.report.read_text()
+
+
+def test_a_tampered_adapter_is_refused(first):
+    tracking = Tracking(load_params().tracking)
+    run = runs_of("adapter")[0]
+    path = Path("mlruns") / run.info.run_id / "artifacts" / "adapter.safetensors"
+    path.write_bytes(path.read_bytes()[:-8])
+    with pytest.raises(InputError, match="not what was stored"):
+        tracking.fetch(run.info.run_id)

@@ -1,0 +1,184 @@
+"""The whole flow in miniature, with the real Prefect, MLflow, DVC and Great Expectations."""
+
+import math
+import re
+
+import pandas
+import pytest
+import yaml
+from PIL import Image
+
+from dreamvideo.dataset.catalog import load_catalog
+from dreamvideo.dataset.clips import read_clip
+from dreamvideo.errors import InputError
+from dreamvideo.files import sha256_file
+from dreamvideo.params import load_params
+from evaluation.metrics import metric_names
+from flows.benchmark import run_benchmark
+from flows.compare import compare_runs
+from flows.forecast import forecast
+from flows.provenance import data_hash
+from flows.publish import publish
+from flows.report import write_report
+from flows.request import Request
+from flows.tracking import Tracking
+from tests.integration.benchmark.conftest import runs_of
+from tests.integration.browser import needs_browser, opened, until
+from tests.integration.conftest import MOTIONS, SUBJECTS
+
+
+def test_every_combination_is_a_finished_run_with_its_video_and_scores(project, first):
+    assert (first.finished, first.failed, first.reused) == (4, 0, 0)
+    tracking, found = Tracking(load_params().tracking), runs_of("cell")
+    assert {(run.data.params["subject"], run.data.params["motion"]) for run in found} == {
+        (subject, motion) for subject in SUBJECTS for motion in MOTIONS
+    }
+    committed = yaml.safe_load((project / "data.dvc").read_text())["outs"][0]["md5"]
+    for run in found:
+        assert run.data.tags["mlflow.parentRunId"] == first.run_id
+        assert run.data.tags["dreamvideo.data_hash"] == committed
+        assert {"clip_t", "clip_i", "dino_i", "temporal_consistency", "subject_oracle"} <= run.data.metrics.keys()
+        assert all(math.isfinite(value) for value in run.data.metrics.values())
+        frames, fps = read_clip(tracking.fetch(run.info.run_id))
+        assert frames.shape == (8, 3, 64, 64) and fps == 8
+
+
+def test_every_adapter_is_a_run_with_its_loss_curve_and_previews(first):
+    tracking, found = Tracking(load_params().tracking), runs_of("adapter")
+    assert sorted(run.data.tags["dreamvideo.name"] for run in found) == sorted(SUBJECTS + MOTIONS)
+    for run in found:
+        stage = "loss.identity_adapter" if run.data.tags["dreamvideo.adapter"] == "identity" else "loss.motion_adapter"
+        assert [point.step for point in tracking.client.get_metric_history(run.info.run_id, stage)] == [1, 2]
+        names = {artifact.path for artifact in tracking.client.list_artifacts(run.info.run_id)}
+        assert "adapter.safetensors" in names and any(name.startswith("preview.") for name in names)
+
+
+def test_the_data_gate_leaves_json_and_data_docs(first):
+    tracking, (gate,) = Tracking(load_params().tracking), runs_of("gate")
+    assert tracking.read_json(gate.info.run_id, "gate.json")["success"] is True
+    assert "<html" in tracking.download(gate.info.run_id, "gate.html").read_text()
+
+
+def test_the_report_is_there_and_comes_out_the_same_from_mlflow_alone(first):
+    before = first.report.read_bytes()
+    assert all(name.encode() in before for name in SUBJECTS + MOTIONS)
+    first.report.unlink()
+    _, path = write_report(load_params(), first.run_id)
+    assert path == first.report and path.read_bytes() == before
+
+
+@needs_browser
+def test_the_report_plays_what_was_generated(first, tmp_path):
+    cells = len(SUBJECTS) * len(MOTIONS)
+    with opened(first.report, tmp_path / "profile") as page:
+        for index in range(cells):
+            page.execute_script(f"document.getElementById('cell-{index}').scrollIntoView()")
+            for kind in ("result", "clip"):
+                video = f"document.querySelector('#cell-{index} video.{kind}')"
+                assert until(
+                    page, f"return {video}.readyState >= 2 && {video}.videoWidth > 0 && {video}.currentTime > 0"
+                )
+            assert until(page, f"return document.querySelector('#cell-{index} img').naturalWidth > 0")
+        assert len(page.find_elements("css selector", "#map a")) == cells
+
+
+def test_the_report_scores_metrics_alone_and_no_other_figures_of_a_run(first):
+    assert pandas.read_csv(first.report.with_name("summary.csv"))["metric"].tolist() == metric_names()
+
+
+def test_the_plan_says_what_is_cached_and_what_the_rest_costs(first):
+    cached = forecast(load_params(), Request())
+    assert cached[-2:] == ["expected time: 0 seconds (measured here)", "expected storage: 0.0 MB"]
+    assert any("combinations: 4, of which 4 cached and 0 to run" in line for line in cached)
+    params = load_params()
+    longer = params.model_copy(update={"sampling": params.sampling.model_copy(update={"steps": 3})})
+    lines = forecast(longer, Request())
+    assert any("identity adapters: 2, of which 2 cached" in line for line in lines)
+    assert any("combinations: 4, of which 0 cached and 4 to run" in line for line in lines)
+    tracking = Tracking(params.tracking)
+    videos = [tracking.fetch(run.info.run_id).stat().st_size for run in runs_of("cell")]
+    stored = float(lines[-1].removeprefix("expected storage: ").removesuffix(" MB"))
+    assert stored == pytest.approx(4 * sum(videos) / len(videos) / 1e6, abs=0.1)
+
+
+def test_another_method_runs_through_the_same_door_and_is_held_against_the_first(first):
+    ours = run_benchmark(load_params(), Request())
+    other = run_benchmark(load_params(method="uncustomized"), Request())
+    assert (other.finished, other.failed, other.reused) == (4, 0, 0)
+    assert "uncustomized" in other.report.read_text() and "uncustomized" not in ours.report.read_text()
+    table = compare_runs(load_params(), ours.run_id, other.run_id).set_index("metric")
+    assert (table["cells"] == 4).all()
+    tracking = Tracking(load_params().tracking)
+    one, two = ([tracking.get(row["run_id"]).data.metrics["clip_i"] for row in tracking.read_json(run, "cells.json")]
+                    for run in (ours.run_id, other.run_id))  # fmt: skip
+    assert table.loc["clip_i", "first"] == pytest.approx(sum(one) / 4)
+    assert table.loc["clip_i", "difference"] == pytest.approx((sum(one) - sum(two)) / 4)
+    assert table.loc["clip_i", "low"] <= table.loc["clip_i", "difference"] <= table.loc["clip_i", "high"]
+    assert (compare_runs(load_params(), ours.run_id, ours.run_id)["difference"] == 0).all()
+
+
+def test_results_are_published_whole_and_over_earlier_results_alone(first, tmp_path):
+    ours = run_benchmark(load_params(), Request())
+    other = run_benchmark(load_params(method="uncustomized"), Request())
+    out = tmp_path / "results"
+    for against in (other.run_id, None):
+        publish(load_params(), ours.run_id, against, out)
+        page = (out / "README.md").read_text()
+        assert ("uncustomized" in page) == ((out / "comparison.csv").exists()) == (against is not None)
+        linked = {name for name in re.findall(r"\]\(([^)]+)\)", page)}
+        assert linked | {"summary.csv", "README.md"} == {path.name for path in out.iterdir()}
+    assert len(list(out.glob("best-*.webp"))) == 2, "a subject and a motion at most once"
+    table = pandas.read_csv(out / "cells.csv")
+    assert set(zip(table["subject"], table["motion"], strict=True)) == {(s, m) for s in SUBJECTS for m in MOTIONS}
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "draft.md").write_text("years of work")
+    with pytest.raises(InputError, match="holds something else"):
+        publish(load_params(), ours.run_id, None, tmp_path / "thesis")
+    assert (tmp_path / "thesis" / "draft.md").read_text() == "years of work"
+
+
+def test_benchmarks_that_share_no_combination_are_not_compared(first):
+    elsewhere = run_benchmark(load_params(method="uncustomized"), Request(seed=7))
+    with pytest.raises(InputError, match="share no finished combination"):
+        compare_runs(load_params(), first.run_id, elsewhere.run_id)
+
+
+def test_changed_data_is_not_called_by_the_committed_hash_and_redoes_its_row_only(project, first):
+    committed = data_hash(load_catalog("data"))
+    path = project / "data/subjects/dog/00.png"
+    image = Image.open(path).convert("RGB")
+    image.putpixel((0, 0), (1, 2, 3))
+    image.save(path)
+    with pytest.raises(InputError, match=r"subjects/dog/00\.png"):
+        run_benchmark(load_params(), Request())  # the catalog still has the old hash
+    catalog = yaml.safe_load((project / "data/catalog.yaml").read_text())
+    catalog["subjects"]["dog"]["sha256"]["subjects/dog/00.png"] = sha256_file(path)
+    (project / "data/catalog.yaml").write_text(yaml.safe_dump(catalog))
+    assert data_hash(load_catalog("data")).startswith("uncommitted:") and not committed.startswith("uncommitted:")
+    adapters = len(runs_of("adapter"))
+    outcome = run_benchmark(load_params(), Request())
+    assert (outcome.finished, outcome.reused) == (4, 2)
+    assert len(runs_of("adapter")) == adapters + 1
+
+
+def test_bad_data_stops_the_flow_before_any_training(project, first):
+    adapters = len(runs_of("adapter"))
+    catalog = yaml.safe_load((project / "data/catalog.yaml").read_text())
+    catalog["prompts"][0] = {"text": "a dog is jumping", "kind": "subject_motion"}
+    (project / "data/catalog.yaml").write_text(yaml.safe_dump(catalog))
+    (project / "data/motions/square/00.mp4").unlink()
+    with pytest.raises(
+        InputError, match=r"00\.mp4 does not exist.*\(and 1 more, all in gate\.html of MLflow run \w+\)"
+    ) as error:
+        run_benchmark(load_params(), Request(seed=5))
+    assert len(runs_of("adapter")) == adapters
+    tracking, gate = Tracking(load_params().tracking), re.search(r"run (\w+)\)", str(error.value)).group(1)
+    assert tracking.get(gate).info.status == "FAILED"
+    result = tracking.read_json(gate, "gate.json")
+    assert not result["success"] and "placeholder" in result["problems"][1]
+    assert "2 problems" in tracking.download(gate, "gate.html").read_text()
+
+
+def test_cells_json_names_every_run(first):
+    rows = Tracking(load_params().tracking).read_json(first.run_id, "cells.json")
+    assert len(rows) == 4 and all(row["run_id"] and not row["reused"] for row in rows)
