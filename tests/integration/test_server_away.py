@@ -18,7 +18,7 @@ from flows.claims import claimed
 from flows.servers import QUIET
 from flows.tracking import Tracking
 from tests.conftest import empty_store
-from tests.integration.test_servers import PATIENCE, free_port
+from tests.integration.conftest import PATIENCE, free_port
 
 AWAY = 60  # seconds
 KEY = f"{1:064x}"

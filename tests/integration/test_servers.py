@@ -23,7 +23,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from dreamvideo.params import TrackingParams
 from flows import alerts
 from flows.tracking import Tracking
-from tests.integration.conftest import REPOSITORY, free_port, wait_for, write_params
+from tests.integration.conftest import PATIENCE, REPOSITORY, free_port, wait_for, write_params
 
 TOKEN = "a-secret-path"
 
@@ -86,7 +86,7 @@ class Project:
 def answered(request):
     """What a server answers, in a list; an empty list where it is too busy to."""
     try:
-        with urlopen(request, timeout=60) as answer:
+        with urlopen(request, timeout=PATIENCE) as answer:  # it says after 60 s that it is too busy
             return [json.load(answer)]
     except HTTPError as error:
         if error.code != HTTPStatus.SERVICE_UNAVAILABLE:
