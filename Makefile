@@ -15,7 +15,8 @@ help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
 $(INSTALLED): pyproject.toml constraints.txt
-	$(PYTHON) -c 'import sys; assert sys.version_info[:2] == (3, 11), "Python 3.11 is needed, this is " + sys.version'
+	@$(PYTHON) -c 'import sys; sys.version_info[:2] == (3, 11) or sys.exit("Python 3.11 is needed, this is " + \
+	  sys.version.split()[0] + "; name one: make PYTHON=/usr/bin/python3.11 ...")'
 	$(PYTHON) -m venv $(VENV)
 	@# The pip that comes with Python 3.11 takes a minute longer to find the pinned versions.
 	$(PIP) pip

@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dreamvideo.errors import InputError, masked, unknown_name
+from dreamvideo.yaml_files import read_yaml
 
 if TYPE_CHECKING:
     import torch
@@ -183,12 +183,7 @@ def load_params(path: Path = Path("params.yaml"), profile: str | None = None, me
     """
     if not path.exists():
         raise InputError(f"{path}: no such file; run from the repository's folder")
-    try:
-        content = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"{path}: not readable as YAML ({reason}); mend it") from error
-    file = validated(_File, content, str(path))
+    file = validated(_File, read_yaml(path, "correct it"), str(path))
     name = profile or file.default_profile
     if name not in file.profiles:
         raise unknown_name("profile", name, file.profiles)

@@ -148,8 +148,8 @@ def main() -> None:
             raise
         Console(stderr=True, highlight=False, soft_wrap=True).print(f"[red]error:[/] {_escaped(str(error))}")
         raise SystemExit(2) from None
-    except (KeyboardInterrupt, Exception) as error:
-        if debug:
+    except (SystemExit, KeyboardInterrupt, Exception) as error:
+        if debug or (isinstance(error, SystemExit) and not _interrupted(error)):
             raise
         if _interrupted(error):
             for worker in multiprocessing.active_children():
@@ -162,7 +162,7 @@ def main() -> None:
 
 
 def _interrupted(error: BaseException) -> bool:
-    """Whether it was Ctrl-C, which also ends an embedded Prefect server, so that what follows fails of that."""
+    """Whether it was Ctrl-C: Typer makes an exit of it, and an embedded Prefect server ends of it, so that more fails."""
     return isinstance(error, KeyboardInterrupt) or (error.__context__ is not None and _interrupted(error.__context__))
 
 

@@ -73,8 +73,11 @@ def plan(
     params = profile_params(profile, method)
     request = request_of(params, subjects, motions, prompts, seed)
     from flows.forecast import forecast
+    from flows.progress import bar
 
-    for line in forecast(params, request):
+    with bar("looking up what is there"):
+        lines = forecast(params, request)
+    for line in lines:
         out.print(line)
 
 
@@ -116,7 +119,9 @@ def publish(
 ) -> None:
     """Write a benchmark's results as Markdown, tables and pictures, to be committed."""
     params = profile_params(profile)
+    from flows.progress import bar
     from flows.publish import publish as write
 
-    write(params, run_id, against, out_folder)
+    with bar("drawing the results"):
+        write(params, run_id, against, out_folder)
     out.print(f"results: {out_folder / 'README.md'}")

@@ -29,8 +29,9 @@ def pull() -> dict[str, str]:
     if missing:
         raise InputError(f"{missing[0]}: no such file; run from the repository's folder")
     done = {}
-    with dvc_repository(Path()) as repo:
-        for pointer in POINTERS:
+    with dvc_repository(Path()) as repo, bar("fetching", len(POINTERS)) as line:
+        for place, pointer in enumerate(POINTERS):
+            line.at(place, pointer)
             try:
                 stats = repo.pull(targets=[pointer])
             except DvcException as error:

@@ -29,8 +29,11 @@ def load_models(tracking: Tracking, plan: Plan, params: Params) -> None:
         InputError: weights that are missing or do not fit.
     """
     if not {cell.key for cell in plan.cells} <= tracking.finished("cell").keys():
-        for _, loaded in results(params.execution, load_models_task, [params.model_dump_json()], lambda one: (one,)):
-            loaded()
+        with bar("loading the models"):
+            for _, loaded in results(
+                params.execution, load_models_task, [params.model_dump_json()], lambda one: (one,)
+            ):
+                loaded()
 
 
 @task(name="load-models")
@@ -45,9 +48,8 @@ def train_missing(tracking: Tracking, plan: Plan, params: Params) -> dict[str, s
     finished = tracking.finished("adapter")
     wanted = {adapter.key: adapter for adapter in plan.adapters}
     missing = [adapter for key, adapter in wanted.items() if key not in finished]
-    missing.sort(
-        key=lambda adapter: adapter.kind == "identity"
-    )  # last, as they take less: no worker then waits for long
+    # Identities last, as they take less: no worker then waits for long.
+    missing.sort(key=lambda adapter: adapter.kind == "identity")
     params_json = params.model_dump_json()
 
     def conclude(adapter: AdapterPlan, trained: Callable[[], str | None]) -> bool:

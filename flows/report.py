@@ -8,12 +8,13 @@ from prefect import task
 
 from dreamvideo.dataset.catalog import Catalog, load_catalog
 from dreamvideo.errors import InputError
-from dreamvideo.files import weights_key
+from dreamvideo.files import replacing, weights_key
 from dreamvideo.params import Params
 from dreamvideo.pretrained import base_model_key
 from dreamvideo.weights import read_schema
 from evaluation.report.build import CellResult, ReportData, build_report
 from evaluation.suite import class_prompt
+from flows.progress import bar
 from flows.provenance import data_hash, machine, software
 from flows.tracking import KIND, REASON, Damaged, Tracking, by_key, tagged
 
@@ -55,11 +56,13 @@ def write_report(params: Params, run_id: str) -> tuple[dict[str, float], Path]:
         InputError: the run is unknown, or an artifact is missing or not what was stored.
     """
     tracking = Tracking(params.tracking)
-    data = report_data(params, tracking, run_id)
     folder = FOLDER / run_id
     path, table = folder / "report.html", folder / "summary.csv"
-    summary = build_report(data, path, params.evaluation.bootstrap_resamples)
-    summary.to_csv(table, index=False)
+    with bar("building the report"):
+        data = report_data(params, tracking, run_id)
+        summary = build_report(data, path, params.evaluation.bootstrap_resamples)
+    with replacing(table) as temporary:
+        summary.to_csv(temporary, index=False)
     tracking.attach(run_id, path, table)
     return _as_metrics(summary) | _counts(data.cells), path
 

@@ -40,7 +40,8 @@ def templates_for(prompts: Sequence[Prompt], count: int) -> list[Prompt]:
     """
     templates = [prompt for prompt in prompts if prompt.kind == COMBINATION]
     if count > len(templates):
-        raise InputError(f"--prompts is {count}, but the catalog has {len(templates)} for combinations; ask for fewer")
+        remedy = "ask for fewer" if templates else f"add a prompt of kind {COMBINATION} to catalog.yaml"
+        raise InputError(f"--prompts is {count}, but the catalog has {len(templates)} for combinations; {remedy}")
     return templates
 
 

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from dreamvideo import files
-from dreamvideo.dataset.catalog_fields import CATALOG_NAME, PULL, Entry, parse
+from dreamvideo.dataset.catalog_fields import CATALOG_NAME, PULL, Entry
 from dreamvideo.errors import InputError, unknown_name
+from dreamvideo.yaml_files import read_yaml
 
 PLACEHOLDER = "*"
 MOTION_SLOT = "{motion}"
@@ -117,7 +118,7 @@ def load_catalog(root: Path | str) -> Catalog:
         raise InputError(
             f"there is no dataset in {root} (no {CATALOG_NAME}); {PULL}, or make one with `dreamvideo data import`"
         )
-    top = Entry(CATALOG_NAME, parse(path), root)
+    top = Entry(CATALOG_NAME, read_yaml(path, f"correct it, or {PULL}"), root)
     catalog = Catalog(
         root=root,
         subjects={name: _subject(name, entry) for name, entry in top.named("subjects", "subject")},
@@ -222,7 +223,7 @@ def _motion(name: str, entry: Entry) -> Motion:
             source=entry.text("source"),
             licence=entry.text("licence"),
             sha256=entry.digests([clip.path for clip in clips]),
-            truth=entry.take("truth", dict, "a mapping", default=None),
+            truth=entry.trajectory(),
             origin=entry.origins(),
         )
     )

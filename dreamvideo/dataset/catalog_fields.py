@@ -6,8 +6,6 @@ from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import yaml
-
 from dreamvideo.errors import InputError
 
 CATALOG_NAME = "catalog.yaml"
@@ -67,6 +65,13 @@ class Entry:
                 raise self._bad(f"sha256 of {name}", given.get(name), f"64 hexadecimal digits (`sha256sum {name}`)")
         return {name: given[name] for name in wanted}
 
+    def trajectory(self) -> dict[str, list[list[float]]] | None:
+        """What is known of a made-up motion: where its first clip's foreground is in every frame."""
+        truth = self.take("truth", dict, "a mapping", default=None)
+        if truth is not None and not _is_path(truth.get("trajectory")):
+            raise self._bad("truth", truth, "a mapping whose trajectory is a list of pairs of numbers")
+        return truth
+
     def origins(self) -> dict[str, dict[str, str]] | None:
         """For each file that was imported, what its original was called, and that one's SHA-256."""
         origins = self.take("origin", dict, "a mapping", default=None)
@@ -108,6 +113,11 @@ class Entry:
         )
 
 
+def _is_path(value: Any) -> bool:
+    places = value if isinstance(value, list) and value else [None]
+    return all(isinstance(p, list) and len(p) == 2 and all(isinstance(x, int | float) for x in p) for p in places)
+
+
 def check_name(kind: str, name: Any) -> None:
     """Refuse a name that could not stand for a folder or be told apart on every system.
 
@@ -116,27 +126,3 @@ def check_name(kind: str, name: Any) -> None:
     """
     if not isinstance(name, str) or not re.fullmatch("[a-z0-9_]+", name):
         raise InputError(f"{kind} name {name!r} must be lower-case letters, digits and _; rename it")
-
-
-class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
-    """Safe YAML that refuses a key given twice, which would silently drop an entry."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
-        keys = [key.value for key, _ in node.value]
-        twice = next((key for key in keys if keys.count(key) > 1), None)
-        if twice is not None:
-            raise yaml.constructor.ConstructorError(None, None, f"{twice!r} is given twice", node.start_mark)
-        return super().construct_mapping(node, deep)
-
-
-def parse(path: Path) -> Any:
-    """The content of a YAML file.
-
-    Raises:
-        InputError: it is not valid YAML, or gives a key twice.
-    """
-    try:
-        return yaml.load(path.read_bytes(), _Loader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"{path} is not valid YAML ({reason}); correct it, or {PULL}") from error

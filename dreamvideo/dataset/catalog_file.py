@@ -5,8 +5,9 @@ from pathlib import Path
 import yaml
 from ruamel.yaml import YAML
 
-from dreamvideo.dataset.catalog_fields import CATALOG_NAME, parse
+from dreamvideo.dataset.catalog_fields import CATALOG_NAME
 from dreamvideo.files import replacing
+from dreamvideo.yaml_files import read_yaml
 
 PROMPTS = Path(__file__).with_name("prompts.yaml")
 
@@ -34,7 +35,8 @@ def add_entries(root: Path, entries: Entries) -> None:
 
 
 def _prompts() -> dict:
-    return {"prompts": [{"text": text, "kind": kind} for kind, texts in parse(PROMPTS).items() for text in texts]}
+    kinds = read_yaml(PROMPTS, "install the package anew")
+    return {"prompts": [{"text": text, "kind": kind} for kind, texts in kinds.items() for text in texts]}
 
 
 def _dump(content: dict) -> str:

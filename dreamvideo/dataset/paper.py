@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from dreamvideo.dataset.catalog_fields import parse
 from dreamvideo.dataset.import_entries import NewEntry, NewMotion, NewSubject
 from dreamvideo.dataset.import_files import Original, find_clips, inside, listed
 from dreamvideo.errors import InputError
 from dreamvideo.files import sha256_file
+from dreamvideo.yaml_files import read_yaml
 
 PAPER_CATALOG = Path(__file__).with_name("paper_catalog.yaml")
 
@@ -21,7 +21,7 @@ def paper_entries(folders: dict[str, Path], catalog: Path = PAPER_CATALOG) -> li
     Raises:
         InputError: files that are missing, all of them named; or a subject's file that is not the published one.
     """
-    content = parse(catalog)
+    content = read_yaml(catalog, "correct it")
     for name, folder in folders.items():
         if not folder.is_dir():
             raise InputError(f"{folder} is not a folder; name your copy of {content['sources'][name]['source']}")

@@ -144,6 +144,11 @@ BAD = {
         change("subjects", "cat", "masks", to=["a.png", "b.png"]),
         "field masks has 2 files, needs 1, one an",
     ),
+    "no path": (
+        change("motions", "zigzag", "truth", to={"trajectory": [[0, "a"]]}),
+        "field truth is {'trajectory': [[0, 'a']]}, must be a mapping whose trajectory is a list of pairs",
+    ),
+    "no trajectory": (change("motions", "zigzag", "truth", to={}), "field truth is {}, must be a mapping whose"),
     "no digest": (
         change("subjects", "cat", "sha256", to={}),
         f"field sha256 of {SUBJECT} is None, must be 64",

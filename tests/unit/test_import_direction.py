@@ -1,6 +1,7 @@
 """Imports run one way, flows -> evaluation -> dreamvideo, and help comes at once."""
 
 import ast
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -53,6 +54,27 @@ def test_the_check_sees_every_way_to_import():
 def test_flows_do_not_import_tests():
     for path in (ROOT / "flows").rglob("*.py"):
         assert "tests" not in imported(path.read_text())
+
+
+TELEMETRY = """
+import flows
+from dvc.analytics import is_enabled
+from mlflow.telemetry.utils import is_telemetry_disabled
+from prefect.settings import get_current_settings
+print(is_enabled(), not is_telemetry_disabled(), get_current_settings().server.analytics_enabled)
+"""
+
+
+def test_telemetry_is_off():
+    plain = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("PREFECT", "MLFLOW", "DVC", "DO_N", "CI"))
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", TELEMETRY], cwd=ROOT, env=plain, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["False"] * 3
 
 
 LIGHT = (
