@@ -12,11 +12,12 @@ from flows.benchmark import plan_request
 from flows.request import Request
 from flows.tracking import BYTES, GENERATION_KEY, KEY, Tracking
 
-# Seconds of the default method on this base model, on two idle cores of an AMD EPYC (Milan); only until this store has
-# measurements. Other base models take hours where this one takes minutes, so nothing is said of them before.
+# Seconds of the default method on this base model, by a worker of one thread with another beside it on two idle cores of
+# an AMD EPYC (Milan): benchmarks/demo.json. Only until this store has measurements. Other base models take hours where
+# this one takes minutes, so nothing is said of them before.
 MEASURED_MODEL = "pocket"
 NOT_MEASURED = "not measured yet on this machine"
-UNMEASURED = {"identity adapters": 49.0, "motion adapters": 66.0, "combinations": 4.0}
+UNMEASURED = {"identity adapters": 43.0, "motion adapters": 93.0, "combinations": 4.3}
 UNMEASURED_BYTES = {
     "identity adapters": 2.1e5,
     "motion adapters": 1.7e6,

@@ -1,4 +1,4 @@
-"""Generate one video outside a benchmark, with the same keys and so the same result as inside."""
+"""Generate one video outside a benchmark, with the same keys and so the same noise: with as many threads, the same bytes."""
 
 from pathlib import Path
 
