@@ -6,17 +6,22 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 import pytest
 import yaml
 
+from flows.cli import main
 from tests.conftest import empty_store
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SUBJECTS, MOTIONS = ["dog", "van"], ["square", "wave_up"]
+PRINTED = {"COLUMNS": "200", "NO_COLOR": "1"}
 PATIENCE = 240  # seconds; other work may share the cores
 
 
@@ -74,6 +79,18 @@ def git(folder: Path, *arguments: str) -> str:
     identity = ["-c", "user.name=test", "-c", "user.email=test@example.org"]
     done = subprocess.run(["git", *identity, *arguments], cwd=folder, capture_output=True, text=True, check=True)
     return done.stdout.strip()
+
+
+def dreamvideo(folder, *arguments):
+    """Run a command in this process, since importing everything anew takes seconds."""
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(StringIO()) as out, redirect_stderr(StringIO()) as err:
+        patch.chdir(folder)
+        patch.setattr(sys, "argv", ["dreamvideo", *arguments])
+        for name, value in PRINTED.items():
+            patch.setenv(name, value)
+        with pytest.raises(SystemExit) as ended:
+            main()
+    return subprocess.CompletedProcess(arguments, ended.value.code, out.getvalue(), err.getvalue())
 
 
 def free_port():

@@ -7,17 +7,12 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import redirect_stderr, redirect_stdout
-from io import StringIO
 
 import pytest
 import yaml
 
 from flows import benchmark
-from flows.cli import main
-from tests.integration.conftest import write_params
-
-PRINTED = {"COLUMNS": "200", "NO_COLOR": "1"}
+from tests.integration.conftest import PRINTED, dreamvideo, write_params
 
 
 @pytest.fixture(scope="module")
@@ -26,18 +21,6 @@ def folder(tmp_path_factory, dataset):
     shutil.copytree(dataset, folder / "data")
     write_params(folder)
     return folder
-
-
-def dreamvideo(folder, *arguments):
-    """Run a command in this process, since importing everything anew takes seconds."""
-    with pytest.MonkeyPatch.context() as patch, redirect_stdout(StringIO()) as out, redirect_stderr(StringIO()) as err:
-        patch.chdir(folder)
-        patch.setattr(sys, "argv", ["dreamvideo", *arguments])
-        for name, value in PRINTED.items():
-            patch.setenv(name, value)
-        with pytest.raises(SystemExit) as ended:
-            main()
-    return subprocess.CompletedProcess(arguments, ended.value.code, out.getvalue(), err.getvalue())
 
 
 def dreamvideo_anew(folder, *arguments):
@@ -172,3 +155,15 @@ def test_describe_prints_json_for_scripts(folder):
 def test_plan_says_what_is_cached_and_what_must_run(folder):
     printed = dreamvideo(folder, "benchmark", "plan").stdout
     assert "combinations: 4, of which" in printed and "expected time" in printed
+
+
+def test_customize_benchmark_and_report_say_what_they_made(folder):
+    trained = dreamvideo(folder, "customize", "subject", "dog")
+    assert trained.returncode == 0 and "dog" in trained.stdout, trained.stderr
+    done = dreamvideo(folder, "benchmark", "run", "--subjects", "dog", "--motions", "square")
+    assert done.returncode == 0, done.stderr
+    assert "1 combinations finished, of which 0 were there already; 0 failed" in done.stdout
+    report = folder / done.stdout.split("report: ")[1].split()[0]
+    built = dreamvideo(folder, "report", "build")
+    assert built.returncode == 0 and f"report: {report.relative_to(folder)}" in built.stdout
+    assert report.exists() and report.with_name("summary.csv").exists()

@@ -20,6 +20,7 @@ from flows.request import Request
 from flows.tracking import KEY, KIND, REASON, SHA256, Damaged, Tracking
 from flows.workbench import Workbench
 from tests.integration.benchmark.conftest import runs_of
+from tests.integration.conftest import dreamvideo
 
 
 def test_a_second_run_computes_nothing_and_ends_what_a_killed_one_left_under_way(first, monkeypatch):
@@ -158,9 +159,11 @@ def test_a_video_that_is_gone_is_made_again_but_not_one_that_the_store_withholds
     with pytest.raises(OSError, match="the store is away"):
         tracking.fetch(withheld.info.run_id)
     monkeypatch.undo()
-    request = Request(seed=int(gone.data.params["seed"]))
-    assert run_benchmark(load_params(), request).failed == 1
-    assert run_benchmark(load_params(), request).failed == 0
+    seed = "--seed", gone.data.params["seed"]
+    done = dreamvideo(Path.cwd(), "benchmark", "run", *seed)
+    assert done.returncode == 1 and "; 1 failed" in done.stdout
+    done = dreamvideo(Path.cwd(), "benchmark", "run", *seed)
+    assert done.returncode == 0 and "; 0 failed" in done.stdout
 
 
 def refuse(*_, **__):
