@@ -2,7 +2,8 @@
 
 Every figure stands beside a plain version of the same work, measured in the same run: float32, nothing kept between
 steps, both branches of guidance one after the other; on a GPU also beside compiled blocks, whose outcome is compared
-with that of the same blocks as they are. Read the ratios. Work that the memory does not hold is said to not fit.
+with that of the same blocks as they are. Losses differ by dropout's draws too, which follow precision and compiler.
+Read the ratios. Work that the memory does not hold is said to not fit.
 Without published weights the paper's network is built at full size with random ones. On a CPU the pocket profile is
 measured, on a GPU the paper's; --profile chooses.
 """

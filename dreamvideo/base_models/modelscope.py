@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet3DConditionModel
+from diffusers.models.resnet import ResnetBlock2D
 from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
 from torch import Tensor, nn
 from torch.nn import functional
@@ -39,6 +40,7 @@ PUBLISHED = {
     "attention_head_dim": 64,
 }
 APPEARANCE_WIDTH = 1024  # of OpenCLIP ViT-H/14
+DROPOUT = 0.1  # of residual blocks in training, as in the released code
 FRAMES_AT_ONCE = 8  # through the VAE and the image encoder: more gains no speed and costs memory
 
 
@@ -79,6 +81,8 @@ class ModelScope(VideoDiffusionModel):
         image_std: Sequence[float] = OPENAI_DATASET_STD,
     ) -> None:
         """Take the parts, frozen, to the device; the sizes follow from them."""
+        for block in (module for module in unet.modules() if isinstance(module, ResnetBlock2D)):
+            block.dropout.p = DROPOUT  # diffusers gives it to temporal convolutions alone
         self.unet = self.place(unet)
         self.vae, self.text, self.visual = (
             part.eval().requires_grad_(False).to(self.device) for part in (vae, text, visual)

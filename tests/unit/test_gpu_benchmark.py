@@ -5,6 +5,7 @@ import weakref
 
 import pytest
 import torch
+from diffusers.models.resnet import ResnetBlock2D
 from torch import nn
 
 from benchmarks import gpu, ours, plain, trial
@@ -183,4 +184,5 @@ def test_the_random_network_has_the_published_sizes(monkeypatch):
         base = random_modelscope(params.base_model, ComputeParams(device="cpu"))
     assert (base.frame_size, base.latent_shape, base.appearance_width) == (256, (4, 32, 32), 1024)
     assert sum(p.numel() for p in base.unet.parameters()) == 1_411_233_860
+    assert {block.dropout.p for block in base.unet.modules() if isinstance(block, ResnetBlock2D)} == {0.1}
     assert base.text.config.hidden_size == base.unet.config.cross_attention_dim

@@ -4,7 +4,7 @@ from functools import partial
 
 import pytest
 import torch
-from diffusers.models.resnet import TemporalConvLayer
+from diffusers.models.resnet import ResnetBlock2D, TemporalConvLayer
 
 from dreamvideo.adapters import motion_adapter
 from dreamvideo.base_models import describe_base_model, load_base_model
@@ -71,6 +71,18 @@ def test_bfloat16_is_the_same_network_with_less_precision(base, params):
     assert found.dtype == torch.float32
     error = ((found - exact).norm() / exact.norm()).item()
     assert 0 < error < 0.03
+
+
+def test_every_convolutional_block_drops_out_a_tenth_in_training_and_nothing_in_sampling(base):
+    kinds = (ResnetBlock2D, TemporalConvLayer)
+    blocks = [module for module in base.unet.modules() if isinstance(module, kinds)]
+    for block in blocks:
+        assert {part.p for part in block.modules() if isinstance(part, torch.nn.Dropout)} == {0.1}
+    residual = next(block for block in blocks if isinstance(block, ResnetBlock2D))
+    given = torch.randn(2, residual.in_channels, 4, 4), torch.randn(2, residual.time_emb_proj.in_features)
+    assert torch.equal(residual(*given), residual(*given))
+    with training(base, torch.Generator().manual_seed(0)):
+        assert not torch.equal(residual(*given), residual(*given))
 
 
 def test_the_published_architecture_is_counted_without_weights(tmp_path):
