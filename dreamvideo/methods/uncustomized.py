@@ -68,5 +68,5 @@ class Uncustomized(Method):
         if subject is None:
             yield base.encode_text
         else:
-            identity = TextualIdentity(subject["embedding"])
+            identity = TextualIdentity(subject["embedding"]).to(base.device)
             yield lambda prompts: identity.encode(base, prompts)

@@ -93,6 +93,15 @@ def test_a_composition_of_nothing_is_the_base_model(name):
         assert torch.equal(output(base, encode), output(base, base.encode_text))
 
 
+@every_method
+def test_what_was_learnt_goes_where_the_base_model_is(name):
+    """Words on the meta device mix with no tensor on the CPU, as those on a GPU would not."""
+    base, (subject, motion) = QuietModel(), (part.tensors for part in trained(name))
+    base.device, base.words = torch.device("meta"), base.words.to("meta")
+    with build(name).composed(base, subject, motion, None) as encode:
+        assert encode(["a * jumping"]).is_meta
+
+
 @every_learner
 def test_subject_and_motion_each_act_alone(name):
     base, method = QuietModel(), build(name)
