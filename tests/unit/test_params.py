@@ -1,3 +1,4 @@
+from operator import attrgetter
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,54 @@ def test_every_shipped_profile_loads_with_a_method_that_takes_its_options(conten
         assert params.profile == profile
         methods[params.method](params.methods[params.method])
     assert load_params(SHIPPED).profile == content["default_profile"]
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    {
+        "data.subjects": 20,
+        "data.motions": 30,
+        "data.num_frames": 32,
+        "data.fps": 8,
+        "base_model.name": "modelscope",
+        "base_model.offset_noise": 0.1,
+        "sampling.steps": 50,
+        "sampling.guidance_scale": 9.0,
+        "sampling.negative_prompt": "",
+        "sampling.inversion_strength": 0.0,
+        "evaluation.encoders": "paper",
+    }.items(),
+)
+def test_the_paper_profile_samples_as_the_paper_says(key, value):
+    assert attrgetter(key)(load_params(SHIPPED, "paper")) == value
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    {
+        "bottleneck": 0.5,
+        "placement": "parallel",
+        "textual_inversion.steps": 3000,
+        "textual_inversion.learning_rate": 1e-4,
+        "textual_inversion.batch_size": 4,
+        "identity_adapter.steps": 800,
+        "identity_adapter.learning_rate": 1e-5,
+        "identity_adapter.batch_size": 4,
+        "motion_adapter.steps": 1000,
+        "motion_adapter.learning_rate": 1e-5,
+        "motion_adapter.batch_size": 2,
+        "motion_adapter.caption_dropout": 0.5,
+        "motion_adapter.appearance_dropout": 0.5,
+        "motion_adapter.timestep_exponent": 1.0,
+        "appearance_strength": 1.0,
+        "unconditional_appearance_strength": 1.0,
+        "identity_strength": 1.0,
+        "motion_strength": 1.0,
+    }.items(),
+)
+def test_the_paper_profile_trains_as_the_paper_says(key, value):
+    options = load_params(SHIPPED, "paper", "dreamvideo").methods["dreamvideo"]
+    assert attrgetter(key)(methods["dreamvideo"](options).options) == value
 
 
 def test_values_arrive_typed(load):
