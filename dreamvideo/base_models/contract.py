@@ -23,7 +23,9 @@ if TYPE_CHECKING:  # diffusers takes seconds to import, and planning needs none 
     from diffusers import DDIMScheduler, UNet3DConditionModel
 
 KEPT = 512  # latents, appearances and inverted clips: a few MB each at most
-RECOMPILATIONS = 64  # torch's own limit, 8, is below the number of widths in a UNet
+# Torch's own limit is 8. The residual blocks of the paper's UNet meet 14 shapes, each compiled for every batch of training
+# and sampling, with and without gradients; what is beyond the limit would run uncompiled, unnoticed.
+RECOMPILATIONS = 256
 
 
 @dataclass(frozen=True)

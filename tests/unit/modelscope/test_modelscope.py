@@ -8,6 +8,7 @@ from diffusers.models.resnet import ResnetBlock2D, TemporalConvLayer
 
 from dreamvideo.adapters import motion_adapter
 from dreamvideo.base_models import describe_base_model, load_base_model
+from dreamvideo.base_models.contract import RECOMPILATIONS
 from dreamvideo.params import BaseModelParams, ComputeParams
 from dreamvideo.train import training
 from tests.tiny_modelscope import CPU, WIDTH
@@ -85,10 +86,25 @@ def test_every_convolutional_block_drops_out_a_tenth_in_training_and_nothing_in_
         assert not torch.equal(residual(*given), residual(*given))
 
 
-def test_the_published_architecture_is_counted_without_weights(tmp_path):
-    architecture = describe_base_model(BaseModelParams(name="modelscope", weights=tmp_path / "none", offset_noise=0.1))
-    assert sum(p.numel() for p in architecture.unet.parameters()) == 1_411_233_860 and architecture.published
-    assert (architecture.text_width, architecture.appearance_width) == (1024, 1024)
+@pytest.fixture(scope="module")
+def published():
+    return describe_base_model(BaseModelParams(name="modelscope", weights="nowhere", offset_noise=0.1))
+
+
+def test_the_published_architecture_is_counted_without_weights(published):
+    assert sum(p.numel() for p in published.unet.parameters()) == 1_411_233_860 and published.published
+    assert (published.text_width, published.appearance_width) == (1024, 1024)
+
+
+def test_a_block_may_be_compiled_for_every_shape_of_the_published_network(published):
+    shapes = set()
+    for block in published.unet.modules():
+        if isinstance(block, ResnetBlock2D):
+            block.register_forward_hook(lambda _, given, made: shapes.add((given[0].shape, made.shape)))
+    with torch.device("meta"), torch.no_grad():
+        published.unet(torch.empty(1, 4, 32, 32, 32), torch.tensor([1]), torch.empty(1, 77, 1024))
+    batches = ["images", "a clip", "two clips", "a preview", "a video"]
+    assert len(shapes) == 14 and len(shapes) * len(batches) * len(("gradient", "none")) <= RECOMPILATIONS
 
 
 @pytest.mark.parametrize("checkpointing", [False, True])
