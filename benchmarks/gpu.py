@@ -2,10 +2,9 @@
 
 Every figure stands beside a plain version of the same work, measured in the same run: float32, nothing kept between
 steps, both branches of guidance one after the other; on a GPU also beside compiled blocks, whose outcome is compared
-with that of the same blocks as they are. Losses differ by dropout's draws too, which follow precision and compiler.
-Read the ratios. Work that the memory does not hold is said to not fit.
-Without published weights the paper's network is built at full size with random ones. On a CPU the pocket profile is
-measured, on a GPU the paper's; --profile chooses.
+with that of the same blocks as they are. Dropout is off, for its draws are others in another precision. Read the
+ratios. Work that the memory does not hold is said to not fit. Without published weights the paper's network is built at
+full size with random ones. On a CPU the pocket profile is measured, on a GPU the paper's; --profile chooses.
 """
 
 import argparse
@@ -19,6 +18,7 @@ from typing import TypeVar
 import torch
 from rich.console import Console
 from rich.table import Table
+from torch import nn
 
 from benchmarks import ours, plain
 from benchmarks.trial import STAGES, Clock, Measured
@@ -90,6 +90,9 @@ def _measured(params: Params, build: Build, compute: ComputeParams, work: Callab
     base = _fitting(lambda: build(params, compute))
     if base is None:
         return dict.fromkeys(WORK)
+    for module in base.unet.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
     return {name: _fitting(run) for name, run in work(base, params).items()}
 
 
@@ -156,11 +159,15 @@ def _per_step(found: Found, way: str) -> float | str | None:
 
 
 def _difference(one: Measured | None, other: Measured | None) -> float | None:
-    """How far an outcome is from another, as a share of that one."""
+    """How far an outcome is from another, as a share of that one; of several parts, the one that is farthest.
+
+    Of training that is how far the trained numbers moved: 1.4 for gradients that have nothing in common, and up to a
+    third for equal ones in bfloat16, since Adam's first steps are little more than signs.
+    """
     if not one or not other:
         return None
-    mine, theirs = one.outcome.float(), other.outcome.float()
-    return float(f"{((mine - theirs).norm() / theirs.norm()).item():.2g}")
+    pairs = zip(one.outcome, other.outcome, strict=True)
+    return float(f"{max(((mine - theirs).norm() / theirs.norm()).item() for mine, theirs in pairs):.2g}")
 
 
 def _gib(measured: Measured | None) -> float | None:

@@ -21,6 +21,7 @@ from benchmarks.trial import (
     motion_data,
     seeded,
     subject_data,
+    training_outcome,
 )
 from dreamvideo.base_models.contract import VideoDiffusionModel
 from dreamvideo.params import Params
@@ -37,20 +38,23 @@ def work(base: VideoDiffusionModel, params: Params) -> dict[str, Callable[[], Me
 
 def _stage(base: VideoDiffusionModel, params: Params, stage: str) -> Measured:
     clock = Clock(base.device)
-    loss = _trained(base, params, stage, clock.tick)
+    outcome = _trained(base, params, stage, clock.tick)
     flops = _flops(base, lambda tick: _trained(base, params, stage, tick, steps=2), stage)
-    return clock.measured(stage, loss, flops=flops, encoding=clock.once(lambda: _encode(base, params, stage)))
+    return clock.measured(stage, outcome, flops=flops, encoding=clock.once(lambda: _encode(base, params, stage)))
 
 
-def _trained(base: VideoDiffusionModel, params: Params, stage: str, tick: Tick, steps: int | None = None) -> Tensor:
-    """Train a stage for so many steps (None: as are measured), and one of what comes with it; its first loss (1,)."""
+def _trained(
+    base: VideoDiffusionModel, params: Params, stage: str, tick: Tick, steps: int | None = None
+) -> tuple[Tensor, Tensor]:
+    """Train a stage for so many steps (None: as are measured), and one of what comes with it; what comes of it."""
     method = few_steps(params, stage, steps)
     told = lambda name, *_: tick(name.replace(" ", "_"))  # noqa: E731
     if stage == "motion_adapter":
         trained = method.train_motion(base, motion_data(base, params), seeded(), told)
     else:
         trained = method.train_subject(base, subject_data(base), seeded(), told)
-    return torch.tensor(trained.losses[stage][:1])
+    tensors = {name.removeprefix(f"{stage}."): value for name, value in trained.tensors.items()}
+    return training_outcome(method, base, stage, trained.losses[stage], tensors)
 
 
 def _encode(base: VideoDiffusionModel, params: Params, stage: str) -> None:
@@ -69,7 +73,7 @@ def _video(base: VideoDiffusionModel, params: Params) -> Measured:
     latents = _sampled(base, params, steps, clock.tick)
     return clock.measured(
         "video",
-        latents,
+        (latents,),
         flops=_flops(base, lambda tick: _sampled(base, params, 2, tick), "video"),
         encoding=clock.once(lambda: _encode_composition(base)),
         decoding=clock.once(lambda: base.decode_latents(latents)),

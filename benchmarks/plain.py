@@ -6,10 +6,20 @@ It stands beside the real thing in benchmarks/gpu.py, which has to be faster and
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
-from benchmarks.trial import PROMPT, Clock, Measured, few_steps, made_up_adapters, motion_data, seeded, subject_data
+from benchmarks.trial import (
+    PROMPT,
+    Clock,
+    Measured,
+    few_steps,
+    made_up_adapters,
+    motion_data,
+    seeded,
+    subject_data,
+    training_outcome,
+)
 from dreamvideo.base_models.contract import VideoDiffusionModel
 from dreamvideo.dataset.clips import sample_window
 from dreamvideo.diffusion import make_noise
@@ -32,7 +42,7 @@ def work(base: VideoDiffusionModel, params: Params) -> dict[str, Callable[[], Me
 def _subject(base: VideoDiffusionModel, params: Params, measured: str) -> Measured:
     """Every step encodes its images and its words."""
     data, generator, clock = subject_data(base), seeded(), Clock(base.device)
-    method, first_losses = few_steps(params, measured), {}
+    method, outcomes = few_steps(params, measured), {}
     identity = TextualIdentity.from_class_word(base, data.class_word)
 
     def loss(batch: int) -> Tensor:
@@ -42,21 +52,21 @@ def _subject(base: VideoDiffusionModel, params: Params, measured: str) -> Measur
         text = identity.encode(base, [SUBJECT_CAPTION] * batch)
         return denoising_loss(base, latents[chosen], text, generator, masks.to(base.device)[chosen])
 
-    def stage(name: str, parameters) -> None:
+    def stage(name: str, trained: nn.Module) -> None:
         options = getattr(method.options, name)
         losses = optimise(
-            parameters, lambda: loss(options.batch_size), options.steps, options.learning_rate,
+            trained.parameters(), lambda: loss(options.batch_size), options.steps, options.learning_rate,
             lambda *_: clock.tick(name),
         )  # fmt: skip
-        first_losses[name] = torch.tensor(losses[:1])
+        outcomes[name] = training_outcome(method, base, name, losses, trained.state_dict())
 
     with training(base, generator):
-        stage("textual_inversion", identity.parameters())
+        stage("textual_inversion", identity)
         identity.requires_grad_(False)
         adapter = method.identity_adapter(base).to(base.device)
         with adapter.inject(base.unet):
-            stage("identity_adapter", adapter.parameters())
-    return clock.measured(measured, first_losses[measured])
+            stage("identity_adapter", adapter)
+    return clock.measured(measured, outcomes[measured])
 
 
 def _motion(base: VideoDiffusionModel, params: Params) -> Measured:
@@ -81,7 +91,8 @@ def _motion(base: VideoDiffusionModel, params: Params) -> Measured:
             losses = optimise(
                 adapter.parameters(), loss, options.steps, options.learning_rate, lambda *_: clock.tick("motion")
             )
-    return clock.measured("motion", torch.tensor(losses[:1]))
+    outcome = training_outcome(method, base, "motion_adapter", losses, adapter.state_dict())
+    return clock.measured("motion", outcome)
 
 
 @torch.no_grad()
@@ -113,4 +124,4 @@ def _video(base: VideoDiffusionModel, params: Params) -> Measured:
             prediction = unconditional + sampling.guidance_scale * (conditional - unconditional)
             latents = base.scheduler.step(prediction, timestep, latents, eta=0.0).prev_sample
             clock.tick("video")
-    return clock.measured("video", latents)
+    return clock.measured("video", (latents,))

@@ -33,7 +33,7 @@ class Measured:
     seconds: float  # a step
     flops: float | None = None  # of a step, with what gradient checkpointing computes again
     peak_bytes: int | None = None  # on a GPU, while the steps run
-    outcome: Tensor | None = None  # on the CPU, to compare two versions of the same work
+    outcome: tuple[Tensor, ...] = ()  # on the CPU, to compare two versions of the same work
     encoding: float = 0.0  # seconds, before the first step
     decoding: float = 0.0  # seconds, after the last
 
@@ -58,9 +58,10 @@ class Clock:
         ticks = self.ticks.pop(name)[WARM_UP:]
         return median(after - before for before, after in pairwise(ticks))
 
-    def measured(self, name: str, outcome: Tensor, **besides: float) -> Measured:
+    def measured(self, name: str, outcome: tuple[Tensor, ...], **besides: float) -> Measured:
         """What was measured of the steps of a kind, with what else is known of them."""
-        return Measured(self.step(name), peak_bytes=self.peaks.get(name), outcome=outcome.detach().cpu(), **besides)
+        outcome = tuple(part.detach().cpu() for part in outcome)
+        return Measured(self.step(name), peak_bytes=self.peaks.get(name), outcome=outcome, **besides)
 
     @torch.no_grad()
     def once(self, work: Callable[[], object]) -> float:
@@ -97,6 +98,26 @@ def few_steps(params: Params, stage: str | None = None, steps: int | None = None
     steps = steps or WARM_UP + STEPS
     options = params.methods["dreamvideo"]
     return DreamVideo(options | {one: options[one] | {"steps": steps if one == stage else 1} for one in STAGES})
+
+
+def training_outcome(
+    method: DreamVideo, base: VideoDiffusionModel, stage: str, losses: list[float], trained: dict[str, Tensor]
+) -> tuple[Tensor, Tensor]:
+    """What two versions of a stage must agree in: the losses (n,), and how far each of P trained numbers moved (P,).
+
+    The first loss alone says nothing of the gradients, for adapters start as nothing.
+    """
+    start = _untrained(method, base, stage).state_dict()
+    return torch.tensor(losses), torch.cat([(trained[name].cpu() - start[name].cpu()).flatten() for name in start])
+
+
+def _untrained(method: DreamVideo, base: VideoDiffusionModel, stage: str) -> nn.Module:
+    """What a stage starts from, as training() draws it."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seeded().initial_seed())
+        if stage == "textual_inversion":
+            return TextualIdentity.from_class_word(base, CLASS_WORD)
+        return method.identity_adapter(base) if stage == "identity_adapter" else method.motion_adapter(base)
 
 
 def made_up_adapters(method: DreamVideo, base: VideoDiffusionModel) -> tuple[TextualIdentity, Adapter, Adapter]:

@@ -2,6 +2,7 @@
 
 import time
 import weakref
+from dataclasses import replace
 
 import pytest
 import torch
@@ -12,8 +13,10 @@ from benchmarks import gpu, ours, plain, trial
 from benchmarks.gpu import build_base, measure, show
 from benchmarks.random_modelscope import random_modelscope
 from benchmarks.trial import Clock, Measured
+from dreamvideo.methods import dreamvideo as method
 from dreamvideo.params import ComputeParams, load_params
-from tests.tiny import QuietModel
+from dreamvideo.train import optimise
+from tests.tiny import QuietModel, TinyModel
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +70,39 @@ def test_every_kind_of_work_is_measured_against_a_plain_version_that_agrees(figu
         assert row["tflops"] >= 0 and row["share_of_matrix_product"] >= 0
         assert row["peak_gib"] is None, "a CPU's peak is the whole process's"
     assert figures["commit"]
+
+
+@pytest.fixture
+def difference(params, monkeypatch):
+    """How far a stage is from its plain version, each on a base model of its own."""
+    monkeypatch.setattr(trial, "STEPS", 3)
+    monkeypatch.setattr(ours, "operations", lambda *_: None)
+    return lambda stage: gpu._difference(*(way.work(QuietModel(), params)[stage]() for way in (ours, plain)))
+
+
+@pytest.mark.parametrize("stage", trial.STAGES)
+def test_a_wrong_gradient_shows(difference, monkeypatch, stage):
+    def ascending(parameters, *others):
+        for parameter in (parameters := list(parameters)):
+            parameter.register_hook(torch.neg)
+        return optimise(parameters, *others)
+
+    monkeypatch.setattr(method, "optimise", ascending)
+    assert difference(stage) > 1
+
+
+def test_a_mask_that_is_forgotten_shows(difference, monkeypatch):
+    data = trial.subject_data
+    monkeypatch.setattr(ours, "subject_data", lambda base: replace(data(base), masks=None))
+    assert difference("identity_adapter") > 0.01
+
+
+def test_dropout_is_off_for_its_draws_differ_between_precisions(params, monkeypatch):
+    unets = []
+    monkeypatch.setattr(ours, "work", lambda base, _: unets.append(base.unet) or {})
+    gpu._measured(params, lambda *_: TinyModel(), ComputeParams(), ours.work)
+    dropouts = [module.p for module in unets[0].modules() if isinstance(module, nn.Dropout)]
+    assert dropouts and not any(dropouts)
 
 
 def test_a_base_model_is_gone_before_the_next_is_built(figures, built):
@@ -131,7 +167,8 @@ def test_a_base_model_that_does_not_fit_is_said_to(params, only_videos):
 
 def test_compiled_blocks_are_compared_with_the_blocks_as_they_are():
     outcomes = {"plain": 4.0, "ours": 2.0, "compiled": 3.0}
-    found = {way: Measured(1.0, outcome=torch.tensor([value])) for way, value in outcomes.items()}
+    same = torch.ones(3)  # as the losses may be where the trained numbers are not
+    found = {way: Measured(1.0, outcome=(same, torch.tensor([value]))) for way, value in outcomes.items()}
     row = gpu._row(found, 5, 1.0)
     assert row["compiled_relative_difference"] == 0.5 and row["relative_difference"] == 0.5
     assert gpu._row(found | {"compiled": None}, 5, 1.0)["compiled_seconds_per_step"] == "does not fit"
