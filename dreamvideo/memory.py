@@ -55,6 +55,11 @@ def memory_explained(what: str, remedy: str) -> Iterator[None]:
     raise RuntimeError(f"{what} does not fit into the GPU's memory{there}; {remedy}")
 
 
+def loading_remedy(compute: ComputeParams) -> str:
+    """What lowers the memory of a base model's weights, without what is set already."""
+    return _remedy(_precision(compute))
+
+
 def training_remedy(compute: ComputeParams) -> str:
     """What lowers the memory of training, without what is set already."""
     checkpointing = [] if compute.gradient_checkpointing else ["set compute.gradient_checkpointing to true"]
@@ -77,4 +82,5 @@ def _precision(compute: ComputeParams) -> list[str]:
 
 
 def _remedy(steps: list[str]) -> str:
-    return ", ".join([*steps, "or end other processes on the GPU"])
+    last = "end other processes on the GPU"
+    return f"{', '.join(steps)}, or {last}" if steps else last

@@ -8,6 +8,7 @@ from dreamvideo.base_models.contract import VideoDiffusionModel
 from dreamvideo.dataset.catalog import Catalog, load_catalog
 from dreamvideo.dataset.catalog_fields import CATALOG_NAME
 from dreamvideo.files import sha256_file
+from dreamvideo.memory import loading_remedy, memory_explained
 from dreamvideo.methods.contract import Method
 from dreamvideo.params import Params
 from evaluation.suite import Suite
@@ -56,7 +57,8 @@ class Workbench:
     @cached_property
     def base(self) -> VideoDiffusionModel:
         """The frozen base model."""
-        return load_base_model(self.params.base_model, self.params.compute)
+        with memory_explained("loading the base model", loading_remedy(self.params.compute)):
+            return load_base_model(self.params.base_model, self.params.compute)
 
     @cached_property
     def suite(self) -> Suite:

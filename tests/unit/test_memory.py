@@ -5,9 +5,16 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from dreamvideo.memory import in_chunks, memory_explained, sampling_remedy, scoring_remedy, training_remedy
+from dreamvideo.memory import (
+    in_chunks,
+    loading_remedy,
+    memory_explained,
+    sampling_remedy,
+    scoring_remedy,
+    training_remedy,
+)
 from dreamvideo.params import ComputeParams, ExecutionParams, load_params
-from flows import cells
+from flows import cells, workbench
 
 
 def test_chunks_are_halved_until_they_fit():
@@ -83,11 +90,24 @@ def test_a_remedy_names_only_what_is_still_to_be_set():
     assert sampling_remedy(bare) == f"set compute.precision to bfloat16, lower data.num_frames, {others}"
     assert sampling_remedy(best) == f"lower data.num_frames, {others}"
     assert scoring_remedy(ExecutionParams(overlap=True)).startswith("set execution.overlap to false, lower")
+    assert loading_remedy(bare) == f"set compute.precision to bfloat16, {others}"
+    assert loading_remedy(best) == "end other processes on the GPU"
     assert scoring_remedy(ExecutionParams()) == f"lower data.num_frames, {others}"
 
 
 def no_memory(*_):
     raise torch.OutOfMemoryError("CUDA out of memory")
+
+
+def test_a_base_model_that_does_not_fit_is_one_sentence_and_can_be_tried_again(monkeypatch):
+    monkeypatch.setattr(workbench, "load_base_model", no_memory)
+    bench = workbench.Workbench(load_params())
+    with pytest.raises(
+        RuntimeError, match=r"^loading the base model does not fit .*; set compute.precision to bfloat16"
+    ):
+        assert bench.base
+    monkeypatch.setattr(workbench, "load_base_model", lambda *_: "loaded")
+    assert bench.base == "loaded"
 
 
 @pytest.fixture
