@@ -11,8 +11,10 @@ import time
 import pytest
 import yaml
 
+from dreamvideo.params import load_params
 from flows import benchmark
-from tests.integration.conftest import PRINTED, dreamvideo, write_params
+from flows.tracking import Tracking
+from tests.integration.conftest import PRINTED, REPOSITORY, dreamvideo, write_params
 
 
 @pytest.fixture(scope="module")
@@ -99,15 +101,16 @@ def test_an_image_that_is_missing_stops_a_training_before_it_begins(folder, tmp_
     assert "subjects/van/01.png does not exist" in sentence and "dreamvideo data pull" in sentence
 
 
-def test_a_truncated_weight_file_stops_the_benchmark_before_training(folder, tmp_path):
+@pytest.mark.parametrize("file", ["base/unet.safetensors", "metrics/clip_metric.safetensors"])
+def test_a_truncated_weight_file_stops_the_benchmark_before_training(folder, tmp_path, file):
     shutil.copytree(folder / "data", tmp_path / "data")
-    source = yaml.safe_load((folder / "params.yaml").read_text())["profiles"]["pocket"]["base_model"]["weights"]
-    shutil.copytree(source, tmp_path / "base")
-    write_params(tmp_path, base_model__weights="base")
-    unet = tmp_path / "base/unet.safetensors"
-    unet.write_bytes(unet.read_bytes()[:1000])
+    shutil.copytree(REPOSITORY / "models/pocket", tmp_path, dirs_exist_ok=True)
+    write_params(tmp_path, base_model__weights="base", evaluation__weights="metrics")
+    whole = (tmp_path / file).read_bytes()
+    (tmp_path / file).write_bytes(whole[:1000])
     sentence = refused(tmp_path, "benchmark", "run", "--subjects", "1", "--motions", "1")
-    assert "unet.safetensors" in sentence and "dreamvideo data pull" in sentence
+    assert f"{file}: not a whole safetensors file" in sentence and "dreamvideo data pull" in sentence
+    assert not Tracking(load_params(tmp_path / "params.yaml").tracking).runs("adapter")
 
 
 @pytest.mark.parametrize(("options", "code"), [([], 2), (["--debug"], 1)])
