@@ -25,6 +25,7 @@ from benchmarks.trial import STAGES, Clock, Measured
 from dreamvideo.base_models import load_base_model
 from dreamvideo.base_models.contract import VideoDiffusionModel
 from dreamvideo.params import ComputeParams, Params, load_params
+from dreamvideo.pretrained import is_hub_id
 from flows.provenance import git_commit, machine
 
 T = TypeVar("T")
@@ -49,9 +50,19 @@ def main() -> None:
     show(figures)
 
 
+def weights_are_random(params: Params) -> bool:
+    """Whether the paper's base model is measured without its weights, since their folder is not there."""
+    weights = params.base_model.weights
+    return params.base_model.name == "modelscope" and not is_hub_id(weights) and not weights.is_dir()
+
+
 def build_base(params: Params, compute: ComputeParams) -> VideoDiffusionModel:
-    """The profile's base model, or the paper's with random weights where its folder is not there."""
-    if params.base_model.name == "modelscope" and not params.base_model.weights.is_dir():
+    """The profile's base model, or the paper's with random weights.
+
+    Raises:
+        InputError: weights that do not fit, or that the hub does not give.
+    """
+    if weights_are_random(params):
         from benchmarks.random_modelscope import random_modelscope
 
         return random_modelscope(params.base_model, compute)
@@ -79,6 +90,7 @@ def measure(params: Params, build: Build, rounds: int) -> dict:
         "commit": git_commit(),
         "device": torch.cuda.get_device_name() if device.type == "cuda" else "CPU",
         "machine": machine(),
+        "random_weights": weights_are_random(params),
         "matrix_product_tflops": round(peak, 3),
         "work": work,
         "grid": _grid(params, work),
@@ -197,7 +209,8 @@ def matrix_product(device: torch.device) -> float:
 
 def show(figures: dict) -> None:
     work, grid = figures["work"], figures["grid"]
-    table = Table("", *(name.replace("_", " ") for name in work), title=f"{figures['profile']} on {figures['device']}")
+    title = f"{figures['profile']} on {figures['device']}{', random weights' if figures['random_weights'] else ''}"
+    table = Table("", *(name.replace("_", " ") for name in work), title=title)
     for figure in next(iter(work.values())):
         values = (row[figure] for row in work.values())
         table.add_row(figure.replace("_", " "), *("-" if value is None else str(value) for value in values))

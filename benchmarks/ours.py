@@ -40,7 +40,7 @@ def _stage(base: VideoDiffusionModel, params: Params, stage: str) -> Measured:
     clock = Clock(base.device)
     outcome = _trained(base, params, stage, clock.tick)
     flops = _flops(base, lambda tick: _trained(base, params, stage, tick, steps=2), stage)
-    return clock.measured(stage, outcome, flops=flops, encoding=clock.once(lambda: _encode(base, params, stage)))
+    return clock.measured(stage, outcome, flops=flops, encoding=clock.once(stage, lambda: _encode(base, params, stage)))
 
 
 def _trained(
@@ -75,8 +75,8 @@ def _video(base: VideoDiffusionModel, params: Params) -> Measured:
         "video",
         (latents,),
         flops=_flops(base, lambda tick: _sampled(base, params, 2, tick), "video"),
-        encoding=clock.once(lambda: _encode_composition(base)),
-        decoding=clock.once(lambda: base.decode_latents(latents)),
+        encoding=clock.once("video", lambda: _encode_composition(base)),
+        decoding=clock.once("video", lambda: base.decode_latents(latents)),
     )
 
 

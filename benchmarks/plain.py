@@ -124,4 +124,5 @@ def _video(base: VideoDiffusionModel, params: Params) -> Measured:
             prediction = unconditional + sampling.guidance_scale * (conditional - unconditional)
             latents = base.scheduler.step(prediction, timestep, latents, eta=0.0).prev_sample
             clock.tick("video")
-    return clock.measured("video", (latents,))
+    decoding = clock.once("video", lambda: base.decode_latents(latents))
+    return clock.measured("video", (latents,), decoding=decoding)

@@ -32,7 +32,7 @@ class Measured:
 
     seconds: float  # a step
     flops: float | None = None  # of a step, with what gradient checkpointing computes again
-    peak_bytes: int | None = None  # on a GPU, while the steps run
+    peak_bytes: int | None = None  # on a GPU, of the steps and of what is done once
     outcome: tuple[Tensor, ...] = ()  # on the CPU, to compare two versions of the same work
     encoding: float = 0.0  # seconds, before the first step
     decoding: float = 0.0  # seconds, after the last
@@ -64,12 +64,17 @@ class Clock:
         return Measured(self.step(name), peak_bytes=self.peaks.get(name), outcome=outcome, **besides)
 
     @torch.no_grad()
-    def once(self, work: Callable[[], object]) -> float:
-        """Seconds of work that is done once; it is done twice here, for the first time sets up the device."""
+    def once(self, name: str, work: Callable[[], object]) -> float:
+        """Seconds of work that is done once beside the steps of a kind, whose peak of memory it may raise.
+
+        It is done twice here, for the first time sets up the device.
+        """
         work()
         self.tick("once")
         work()
         self.tick("once")
+        if "once" in self.peaks:
+            self.peaks[name] = max(self.peaks.get(name, 0), self.peaks.pop("once"))
         before, after = self.ticks.pop("once")
         return after - before
 

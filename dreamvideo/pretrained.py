@@ -18,6 +18,11 @@ _SETTINGS = ("[!.]*/[!.]*.json", "[!.]*/[!.]*.txt", "open_clip_config.json")
 _VARIANTS = ("*.fp16.*", "*.non_ema.*")
 
 
+def is_hub_id(location: Path) -> bool:
+    """Whether weights are named by ``hub:OWNER/NAME@COMMIT`` instead of by their folder."""
+    return str(location).startswith("hub:")
+
+
 def local_folder(location: Path) -> Path:
     """The folder of weights, fetched from the hub first where ``location`` is ``hub:OWNER/NAME@COMMIT``.
 

@@ -3,6 +3,7 @@
 import time
 import weakref
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from benchmarks import gpu, ours, plain, trial
 from benchmarks.gpu import build_base, measure, show
 from benchmarks.random_modelscope import random_modelscope
 from benchmarks.trial import Clock, Measured
+from dreamvideo.errors import InputError
 from dreamvideo.methods import dreamvideo as method
 from dreamvideo.params import ComputeParams, load_params
 from dreamvideo.train import optimise
@@ -69,7 +71,7 @@ def test_every_kind_of_work_is_measured_against_a_plain_version_that_agrees(figu
         assert row["relative_difference"] < 1e-3
         assert row["tflops"] >= 0 and row["share_of_matrix_product"] >= 0
         assert row["peak_gib"] is None, "a CPU's peak is the whole process's"
-    assert figures["commit"]
+    assert figures["commit"] and figures["random_weights"] is False
 
 
 @pytest.fixture
@@ -130,7 +132,9 @@ def test_the_table_shows_every_figure(figures, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "120")
     show(figures)
     shown = capsys.readouterr().out
-    assert "seconds per step" in shown and "TFLOP/s" in shown
+    assert "seconds per step" in shown and "TFLOP/s" in shown and "random weights" not in shown
+    show(figures | {"random_weights": True})
+    assert "pocket on CPU, random weights" in capsys.readouterr().out
     assert f"20 x 30, 600 videos, without saving and scoring: {figures['grid']['hours']} hours" in shown
 
 
@@ -205,12 +209,36 @@ def test_the_memory_of_a_stage_is_not_that_of_another(monkeypatch):
     assert clock.peaks == {"first": 50, "second": 30}
 
 
+@pytest.mark.parametrize(("decoding", "peak"), [(90, 90), (40, 50)])
+def test_the_memory_of_a_video_is_that_of_decoding_it_too(monkeypatch, decoding, peak):
+    """Each read of the peak starts from what is held then."""
+    allocated = {"now": 0}
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda: allocated.update(now=10))
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda: allocated["now"])
+    clock = Clock(torch.device("cuda"))
+    for _ in range(5):
+        clock.tick("video")
+        allocated.update(now=50)
+    clock.tick("video")
+    clock.once("video", lambda: allocated.update(now=decoding))
+    assert clock.measured("video", ()).peak_bytes == peak
+
+
 def test_the_published_network_is_built_with_random_weights_where_there_are_none(tmp_path, monkeypatch):
     params, built = load_params(profile="paper"), []
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("benchmarks.random_modelscope.random_modelscope", lambda *_: built.append(1))
     build_base(params, ComputeParams(device="cpu"))
-    assert built
+    assert built and gpu.weights_are_random(params)
+
+
+def test_weights_of_the_hub_come_from_there_or_not_at_all(monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    params = load_params(profile="paper")
+    base = params.base_model.model_copy(update={"weights": Path(f"hub:owner/name@{'0' * 40}")})
+    with pytest.raises(InputError, match=r"^hub:owner/name@0+ cannot be fetched"):
+        build_base(params.model_copy(update={"base_model": base}), ComputeParams(device="cpu"))
 
 
 def test_the_random_network_has_the_published_sizes(monkeypatch):
