@@ -36,12 +36,7 @@ def local_folder(location: Path) -> Path:
                 f"{location}: no such folder of weights; run `dreamvideo data pull`, or give another folder"
             )
         return location
-    repository, revision = match["repository"], match["revision"]
-    if not re.fullmatch("[0-9a-f]{40}", revision or ""):
-        raise InputError(
-            f"{location}: the revision is {revision!r}, must be a commit of 40 digits, so that the weights never "
-            f"change unnoticed; write hub:{repository}@COMMIT"
-        )
+    repository, revision = _pinned(location, match)
     from huggingface_hub import snapshot_download
 
     try:
@@ -51,6 +46,36 @@ def local_folder(location: Path) -> Path:
             f"{location} cannot be fetched ({type(error).__name__}: {in_brief(error)}); "
             "download it where there is a network, and give the folder instead"
         ) from error
+
+
+def folder_at_hand(location: Path) -> Path | None:
+    """The folder of weights, or None where that is not on this machine, or not yet: nothing is fetched.
+
+    Raises:
+        InputError: the commit is not pinned.
+    """
+    match = _HUB.fullmatch(str(location))
+    if match is None:
+        return location if location.is_dir() else None
+    repository, revision = _pinned(location, match)
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(repository, revision=revision, local_files_only=True))
+    except LocalEntryNotFoundError:
+        return None
+
+
+def _pinned(location: Path, match: re.Match) -> tuple[str, str]:
+    """Repository and commit of what is on the hub."""
+    repository, revision = match["repository"], match["revision"]
+    if not re.fullmatch("[0-9a-f]{40}", revision or ""):
+        raise InputError(
+            f"{location}: the revision is {revision!r}, must be a commit of 40 digits, so that the weights never "
+            f"change unnoticed; write hub:{repository}@COMMIT"
+        )
+    return repository, revision
 
 
 def base_model_key(params: BaseModelParams) -> str:

@@ -45,8 +45,9 @@ def import_base(checkpoint: Path, like: Path, out: Path) -> None:
     tensors = convert_unet(read_checkpoint(checkpoint), unet.config)
     check_fit(unet, tensors, checkpoint)
     with replacing_folder(out) as folder:
-        for part in (path for path in source.iterdir() if path.is_dir() and path.name != "unet"):
-            shutil.copytree(part, folder / part.name)
+        for part in source.glob("[!.]*/"):
+            if part.name != "unet":
+                shutil.copytree(part, folder / part.name)
         unet.save_config(folder / "unet")
         weights = folder / "unet" / "diffusion_pytorch_model.safetensors"
         save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, weights, metadata={"format": "pt"})

@@ -1,11 +1,14 @@
 """Describe a profile without loading weights: the networks are built on the meta device and counted."""
 
+from pathlib import Path
+
 from rich.console import Console
 from rich.table import Table
 from torch import nn
 
 from dreamvideo.base_models import describe_base_model
 from dreamvideo.params import Params
+from dreamvideo.pretrained import is_hub_id
 from flows.plan import build_method
 
 UNIT = 2**20  # the paper counts parameters in units of 2^20, rounded down
@@ -63,7 +66,8 @@ def show(description: dict, console: Console) -> None:
     base = description["base_model"]
     console.print(f"UNet: {base['parameters']['unet']:,} parameters, frozen")
     if base["configuration"] == "published":
-        weights = description["settings"]["base_model"]["weights"]
-        console.print(f"published configuration, no weights there: {weights}", soft_wrap=True)
+        weights = Path(description["settings"]["base_model"]["weights"])
+        why = "not fetched yet" if is_hub_id(weights) else "no weights there"
+        console.print(f"published configuration, {why}: {weights}", soft_wrap=True)
     console.print(table)
     console.print(f"all settings: dreamvideo describe --profile {description['profile']} --json")

@@ -23,6 +23,7 @@ from dreamvideo.memory import in_chunks
 from dreamvideo.params import BaseModelParams, ComputeParams
 from dreamvideo.pretrained import (
     base_model_key,
+    folder_at_hand,
     load_open_clip,
     load_pretrained,
     load_weightless,
@@ -99,21 +100,21 @@ class ModelScope(VideoDiffusionModel):
 
     @classmethod
     def architecture(cls, params: BaseModelParams) -> Architecture:
-        """The UNet of the folder's configuration; where there is no such file, the published one.
+        """The UNet of the folder's configuration; where that is not on this machine, the published one.
 
         Raises:
-            InputError: a configuration is damaged, or of something else.
+            InputError: a configuration is damaged or of something else, or a commit of the hub is not pinned.
         """
-        folder = params.weights / "unet"
-        published = not (folder / "config.json").is_file()
+        folder = folder_at_hand(params.weights)
+        published = not (folder and (folder / "unet" / "config.json").is_file())
         if published:
             with torch.device("meta"):
                 unet = UNet3DConditionModel(**PUBLISHED)
         else:
-            unet = without_weights(UNet3DConditionModel, folder)
-        width = APPEARANCE_WIDTH
-        if params.appearance and (params.appearance / "open_clip_config.json").is_file():
-            width = read_open_clip_config(params.appearance)["model_cfg"]["embed_dim"]
+            unet = without_weights(UNet3DConditionModel, folder / "unet")
+        width, appearance = APPEARANCE_WIDTH, params.appearance and folder_at_hand(params.appearance)
+        if appearance and (appearance / "open_clip_config.json").is_file():
+            width = read_open_clip_config(appearance)["model_cfg"]["embed_dim"]
         return Architecture(unet, unet.config.cross_attention_dim, width, published)
 
     def encode_text(self, prompts: list[str], placeholder: Tensor | None = None) -> Tensor:

@@ -123,6 +123,15 @@ def test_a_base_that_does_not_fit_leaves_no_folder(published, tmp_path):
         import_base(folder / "base.pth", tmp_path / "appearance", tmp_path / "out")
 
 
+def test_hidden_folders_of_like_are_left_there(published, tmp_path):
+    folder, _, params = published
+    shutil.copytree(params.weights, tmp_path / "like")
+    (tmp_path / "like/.git").mkdir()
+    import_base(folder / "base.pth", tmp_path / "like", tmp_path / "out")
+    parts = {path.name for path in params.weights.iterdir()}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == parts and "vae" in parts
+
+
 def test_a_damaged_configuration_in_like_is_one_sentence(published, tmp_path):
     folder, *_ = published
     (tmp_path / "like" / "unet").mkdir(parents=True)
