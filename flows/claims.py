@@ -152,17 +152,22 @@ def _machine() -> str:
 
 
 def is_alive(run: Run) -> bool:
-    """Whether the worker of a run still works: seen at once on this machine, by its heartbeat on another."""
+    """Whether the worker of a run still works: by its heartbeat, and on this machine by its process too, whose end is seen at once.
+
+    The process alone would not do: it may go on with other work, where the store did not take that this run has ended.
+    """
+    if time.time() - float(run.data.tags.get(ALIVE, 0)) >= LOST_AFTER:
+        return False
     machine, _, process = run.data.tags.get(WORKER, "").partition("/")
-    if machine == _machine():
-        number, _, began = process.partition("/")
-        return same_process(int(number), float(began)) is not None
-    return time.time() - float(run.data.tags.get(ALIVE, 0)) < LOST_AFTER
+    if machine != _machine():
+        return True
+    number, _, began = process.partition("/")
+    return same_process(int(number), float(began)) is not None
 
 
 @contextmanager
 def _heartbeat(tracking: Tracking, run_id: str) -> Iterator[None]:
-    """Tell the other machines that this worker is alive."""
+    """Tell the other workers that this one is at its run."""
     done = threading.Event()
 
     def beat() -> None:

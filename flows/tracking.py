@@ -5,7 +5,7 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from math import isfinite
 from pathlib import Path
@@ -135,19 +135,25 @@ class Tracking:
         record = Record(run.info.run_id)
         try:
             yield record
-        except BaseException as error:
-            record.tags[REASON] = masked(f"{type(error).__name__}: {error}")[:500]
             self._write(record)
-            self.client.set_terminated(record.run_id, "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
+            status = self.client.get_run(record.run_id).info.status
+            if status == "RUNNING":
+                self.client.set_terminated(record.run_id, "FINISHED")
+        except BaseException as error:
+            self._fail(record, error)
             raise
-        self._write(record)
-        status = self.client.get_run(record.run_id).info.status
         if status != "RUNNING":
             raise Ended(
                 f"run {record.run_id}: another process has ended it meanwhile, as {status}; "
                 "run the same command again: what is finished is kept"
             )
-        self.client.set_terminated(record.run_id, "FINISHED")
+
+    def _fail(self, record: Record, error: BaseException) -> None:
+        """End a run with its reason; what the store does not take is left out, for the error itself is what to tell."""
+        with suppress(MlflowException):
+            self.client.set_tag(record.run_id, REASON, masked(f"{type(error).__name__}: {error}")[:500])
+            self.client.set_terminated(record.run_id, "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
+            self._write(record)
 
     def _write(self, record: Record) -> None:
         now = int(time.time() * 1000)

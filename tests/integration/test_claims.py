@@ -15,7 +15,7 @@ from benchmarks import chaos
 from flows.claims import ALIVE, WORKER, Taken, attended, claimed, end_abandoned, made_once
 from flows.model_registry import aliases
 from flows.registration import register_version
-from flows.tracking import KEY, Tracking, by_key
+from flows.tracking import KEY, REASON, Tracking, by_key
 from tests.conftest import empty_store
 
 KEYS = [f"{index:064x}" for index in range(12)]
@@ -132,6 +132,38 @@ def test_a_failed_attempt_frees_the_key(params):
         pass
 
 
+@pytest.mark.parametrize("at", ["it broke", None])
+def test_a_run_whose_record_is_refused_has_failed_with_the_reason_and_frees_its_key(params, monkeypatch, at):
+    tracking = Tracking(params)
+    monkeypatch.setattr(tracking.client, "log_batch", refuse)
+    told = at or "the store is broken"
+    with (
+        pytest.raises((RuntimeError, MlflowException), match=told),
+        claimed(tracking, "cell", "cell", KEYS[0], {}) as record,
+    ):
+        if at:
+            raise RuntimeError(at)
+    found = tracking.get(record.run_id)
+    assert found.info.status == "FAILED" and told in found.data.tags[REASON]
+    with claimed(Tracking(params), "cell", "cell", KEYS[0], {}):
+        pass
+
+
+def test_a_run_that_a_living_process_could_not_end_is_lost_once_its_heartbeat_is_old(params, monkeypatch):
+    away, other = Tracking(params), Tracking(params)
+    with pytest.raises(RuntimeError, match="it broke"), claimed(away, "cell", "cell", KEYS[0], {}) as left:
+        for call in ("log_batch", "set_tag", "set_terminated"):
+            monkeypatch.setattr(away.client, call, refuse)
+        raise RuntimeError("it broke")
+    with pytest.raises(Taken), claimed(other, "cell", "cell", KEYS[0], {}):
+        pass
+    assert other.get(left.run_id).info.status == "RUNNING"
+    other.client.set_tag(left.run_id, ALIVE, f"{time.time() - 310:.0f}")
+    with claimed(other, "cell", "cell", KEYS[0], {}):
+        pass
+    assert other.get(left.run_id).info.status == "KILLED"
+
+
 def test_what_two_make_at_once_is_made_once(params):
     begun, going = threading.Event(), threading.Event()
 
@@ -171,12 +203,12 @@ def test_of_two_workers_that_name_one_challenger_at_once_neither_fails(params, m
     monkeypatch.setattr(tracking.client, "set_registered_model_alias", beaten)
     register_version(tracking, name, keys[1], tracking.get(record.run_id), "", {}, "card")
     assert aliases(tracking, name) == {"champion": 1, "challenger": 2}
-    monkeypatch.setattr(tracking.client, "set_registered_model_alias", lambda *_: refuse())
+    monkeypatch.setattr(tracking.client, "set_registered_model_alias", refuse)
     with tracking.run("adapter", "identity dog", f"{3:064x}", {}) as record:
         pass
     with pytest.raises(MlflowException, match="the store is broken"):
         register_version(tracking, name, f"{3:064x}", tracking.get(record.run_id), "", {}, "card")
 
 
-def refuse():
+def refuse(*_, **__):
     raise MlflowException("the store is broken")
