@@ -40,7 +40,7 @@ def list_models(profile: Profile = None) -> None:
 def history(name: Name, profile: Profile = None) -> None:
     """Show every move of a model's champion: when, who, why, from, to, and the run that keeps the evidence."""
     params = profile_params(profile)
-    from flows.decisions import decisions, settle
+    from flows.decisions import decisions, missing, settle
     from flows.model_registry import CHAMPION, aliases
     from flows.tracking import Tracking
 
@@ -53,6 +53,8 @@ def history(name: Name, profile: Profile = None) -> None:
         moved = str(one.previous or ""), str(one.version)
         table.add_row(one.when, one.who, one.action, *moved, str(one.cells or ""), one.run_id)
     out.print(table)
+    for ordinal in missing(found):
+        out.print(f"[yellow]note:[/] decision {ordinal} is missing: its run was deleted in MLflow")
     if seated != (found[-1].version if found else None):
         out.print(f"[yellow]note:[/] the champion is version {seated}: it was moved by other means than these commands")
 

@@ -27,6 +27,7 @@ KIND = "promotion"
 MODEL, ACTION, FROM, TO = (f"dreamvideo.{word}" for word in ("model", "action", "from", "to"))
 FIRST, PROMOTION, AUTOMATIC, ROLLBACK = "first version", "promotion", "automatic promotion", "rollback"
 EVIDENCE = "evidence.json"
+ORDINAL = "dreamvideo.ordinal"  # the first decision of a model is 1
 # Whether the alias has moved, too. Older decisions lack the tag: theirs were finished after it had.
 MOVE, DECIDED, MOVED = "dreamvideo.move", "decided", "moved"
 _moving = threading.Lock()  # within this process nobody takes a move that is under way for one that was left
@@ -37,6 +38,7 @@ class Decision:
     """One move of a champion."""
 
     run_id: str  # its evidence is an artifact of this run
+    ordinal: int  # 0 for an older one, which has none
     when: str  # UTC
     who: str
     action: str
@@ -64,8 +66,11 @@ def decide(
         InputError: another process decides, or has just decided, over the same model.
     """
     born = _born(tracking, model)
-    place = content_key([model, born, len(decisions(tracking, model))])
+    # Not their number, which is less where one was deleted; and named, as the keys of older decisions were of a number.
+    ordinal = max((made.ordinal for made in decisions(tracking, model)), default=0) + 1
+    place = content_key([model, born, ORDINAL, ordinal])
     tags = {MODEL: model, BORN: born, ACTION: action, FROM: str(previous or ""), TO: str(version), MLFLOW_USER: who()}
+    tags |= {ORDINAL: str(ordinal)}
     name = f"{action} of {model}: {f'{previous} -> ' if previous else ''}{version}"
     with _moving:
         try:
@@ -118,6 +123,12 @@ def decisions(tracking: Tracking, model: str) -> list[Decision]:
     return [_decision(run) for run in reversed(made)]
 
 
+def missing(history: list[Decision]) -> list[int]:
+    """The ordinals of decisions whose runs were deleted; that of the last one is given again."""
+    known = {decision.ordinal for decision in history}
+    return sorted(set(range(1, max(known, default=0))) - known)
+
+
 def _born(tracking: Tracking, model: str) -> str:
     return registered_model(tracking, model).tags.get(BORN, "")
 
@@ -154,6 +165,7 @@ def _decision(run: Run) -> Decision:
     tags = run.data.tags
     return Decision(
         run_id=run.info.run_id,
+        ordinal=int(tags.get(ORDINAL, 0)),
         when=time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(run.info.start_time / 1000)),
         who=tags.get(MLFLOW_USER, ""),
         action=tags[ACTION],

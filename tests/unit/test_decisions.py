@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import re
 import shutil
 import signal
 import time
@@ -10,14 +11,17 @@ from pathlib import Path
 import psutil
 import pytest
 from mlflow.exceptions import MlflowException
+from typer.testing import CliRunner
 
 from dreamvideo.errors import InputError
+from dreamvideo.files import content_key
 from dreamvideo.params import TrackingParams, load_params
-from flows.decisions import FIRST, PROMOTION, decide, decisions, settle
-from flows.model_registry import aliases
+from flows import cli_model
+from flows.decisions import FIRST, ORDINAL, PROMOTION, decide, decisions, settle
+from flows.model_registry import BORN, aliases
 from flows.promotion import rollback
 from flows.registration import register_version
-from flows.tracking import Tracking
+from flows.tracking import KEY, Tracking, by_key
 from tests.conftest import empty_store
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -153,3 +157,34 @@ def test_a_decision_that_was_made_before_moves_were_marked_is_left_alone(trackin
     tracking.client.set_registered_model_alias(DOG, "champion", "1")
     settle(tracking, DOG)
     assert aliases(tracking, DOG) == {"champion": 1}
+
+
+@pytest.mark.parametrize(("deleted", "told"), [([1], ["decision 1 is missing"]), ([1, 2], [])])
+def test_a_model_whose_decisions_were_deleted_is_decided_over_again_and_its_history_says_so(
+    params, tracking, monkeypatch, deleted, told
+):
+    decide(tracking, DOG, PROMOTION, 1, 2, {})
+    made = {one.ordinal: one.run_id for one in decisions(tracking, DOG)}
+    assert list(made) == [1, 2]
+    for ordinal in deleted:
+        tracking.client.delete_run(made[ordinal])
+    for previous, version in ((2, 1), (1, 2)):
+        decide(tracking, DOG, PROMOTION, previous, version, {})
+        assert aliases(tracking, DOG) == {"champion": version}
+    stored = load_params(ROOT / "params.yaml").model_copy(update={"tracking": params})
+    monkeypatch.setattr(cli_model, "profile_params", lambda _: stored)
+    shown = CliRunner().invoke(cli_model.model_app, ["history", DOG]).output
+    assert re.findall(r"decision \d+ is missing", shown) == told
+
+
+def test_a_model_whose_older_decisions_have_no_ordinal_is_decided_over_again(tracking):
+    (first,) = tracking.runs("promotion")
+    for tag in (ORDINAL, *by_key("promotion", first.data.tags[KEY])):
+        tracking.client.delete_tag(first.info.run_id, tag)
+    older = content_key([DOG, first.data.tags[BORN], 1])  # a number was its place
+    for tag in by_key("promotion", older):
+        tracking.client.set_tag(first.info.run_id, tag, "promotion")
+    for previous, version in ((1, 2), (2, 1)):
+        decide(tracking, DOG, PROMOTION, previous, version, {})
+    assert aliases(tracking, DOG) == {"champion": 1}
+    assert [one.ordinal for one in decisions(tracking, DOG)] == [0, 1, 2]
