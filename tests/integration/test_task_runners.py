@@ -42,19 +42,22 @@ def miniature(folder, dataset, execution):
 
 
 def cells(folder, dataset, execution):
-    """Run the miniature in a folder; its outcome and its cells."""
+    """Run the miniature in a folder; its outcome, its cells, and who made them and their adapters."""
     with miniature(folder, dataset, execution) as params:
         outcome = run_benchmark(params, Request())
         tracking = Tracking(params.tracking)
         found = tracking.runs("adapter") + tracking.runs("cell")
-        videos = {
-            (run.data.params["subject"], run.data.params["motion"]): (
-                sha256_file(tracking.fetch(run.info.run_id)),
-                {name: run.data.metrics[name] for name in SCORES},
-            )
-            for run in tracking.runs("cell")
-        }
-        return outcome, videos, {run.data.tags[WORKER] for run in found}
+        return outcome, cells_of(tracking), {run.data.tags[WORKER] for run in found}
+
+
+def cells_of(tracking):
+    """Video and scores of every cell, each of which is there once."""
+    runs = {(run.data.params["subject"], run.data.params["motion"]): run for run in tracking.runs("cell")}
+    assert len(runs) == len(tracking.runs("cell"))
+    return {
+        cell: (sha256_file(tracking.fetch(run.info.run_id)), {name: run.data.metrics[name] for name in SCORES})
+        for cell, run in runs.items()
+    }
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +89,7 @@ def kill_the_first(kind, params, ended):
             return
 
 
-def test_a_process_that_is_killed_stops_the_benchmark_and_the_next_one_does_the_rest(tmp_path, dataset):
+def test_a_process_that_is_killed_stops_the_benchmark_and_the_next_one_does_the_rest(tmp_path, dataset, alone):
     request = Request(subjects="dog")
     with miniature(tmp_path / "killed", dataset, {"runner": "processes", "workers": 2}) as params:
         ended = threading.Event()
@@ -103,7 +106,7 @@ def test_a_process_that_is_killed_stops_the_benchmark_and_the_next_one_does_the_
         outcome = run_benchmark(params.model_copy(update={"execution": execution}), request)
         assert (outcome.finished, outcome.failed) == (len(MOTIONS), 0)
         assert tracking.finished("adapter") == adapters
-        assert sorted(run.data.params["motion"] for run in tracking.runs("cell")) == MOTIONS
+        assert cells_of(tracking) == {cell: made for cell, made in alone.items() if cell[0] == "dog"}
         every = tracking.client.search_runs([tracking.experiment])
         assert not [run for run in every if run.info.status == "RUNNING"]
         (stopped,) = [run for run in every if run.data.tags[KIND] == "benchmark" and run.info.status == "FAILED"]
