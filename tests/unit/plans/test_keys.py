@@ -122,14 +122,18 @@ def test_what_is_known_of_a_motion_changes_its_scores_alone(tmp_path, params, be
 
 
 @pytest.mark.parametrize(
-    "change", [{"steps": 7}, {"guidance_scale": 7.5}, {"negative_prompt": "blurred"}], ids=lambda c: next(iter(c))
+    "change",
+    [{"steps": 7}, {"guidance_scale": 7.5}, {"negative_prompt": "blurred"}, {"inversion_strength": 0.5}],
+    ids=lambda change: next(iter(change)),
 )
 def test_sampling_changes_every_cell_and_no_adapter(params, catalog, before, change):
     every = set(cells(before))
     assert_changes(before, plan(changed(params, "sampling", **change), catalog), generation=every, scores=every)
 
 
-@pytest.mark.parametrize("option", ["appearance_strength", "unconditional_appearance_strength"])
+@pytest.mark.parametrize(
+    "option", ["appearance_strength", "unconditional_appearance_strength", "identity_strength", "motion_strength"]
+)
 def test_options_of_the_composition_change_every_cell_and_no_adapter(params, catalog, before, option):
     every = set(cells(before))
     after = plan(with_option(params, option, to=0.25), catalog)
@@ -146,6 +150,13 @@ def test_the_recipe_of_a_subject_changes_no_motion(params, catalog, before, stag
 def test_the_recipe_of_a_motion_changes_no_subject(params, catalog, before):
     every = set(cells(before))
     after = plan(with_option(params, "motion_adapter", "caption_dropout", to=0.1), catalog)
+    assert_changes(before, after, motion=MOTIONS, generation=every, scores=every)
+
+
+@pytest.mark.parametrize("change", [{"num_frames": 4}, {"fps": 4.0}], ids=lambda change: next(iter(change)))
+def test_frames_as_the_base_model_sees_them_change_no_subject(params, catalog, before, change):
+    every = set(cells(before))
+    after = plan(changed(params, "data", **change), catalog)
     assert_changes(before, after, motion=MOTIONS, generation=every, scores=every)
 
 
@@ -194,6 +205,25 @@ def test_another_base_model_changes_everything(tmp_path, params, catalog, before
     value = write_weights(tmp_path / "other", 3.0) if change == "weights" else 0.2
     every = set(cells(before))
     after = plan(changed(params, "base_model", **{change: value}), catalog)
+    assert_changes(before, after, identity=SUBJECTS, motion=MOTIONS, generation=every, scores=every)
+
+
+@pytest.mark.parametrize(("option", "value"), [("bottleneck", 0.25), ("placement", "serial")])
+def test_another_form_of_the_adapters_changes_everything(params, catalog, before, option, value):
+    every = set(cells(before))
+    after = plan(with_option(params, option, to=value), catalog)
+    assert_changes(before, after, identity=SUBJECTS, motion=MOTIONS, generation=every, scores=every)
+
+
+def test_another_precision_changes_everything(params, catalog, before):
+    every = set(cells(before))
+    after = plan(changed(params, "compute", precision="bfloat16"), catalog)
+    assert_changes(before, after, identity=SUBJECTS, motion=MOTIONS, generation=every, scores=every)
+
+
+def test_another_method_changes_everything(params, catalog, before):
+    every = set(cells(before))
+    after = plan(params.model_copy(update={"method": "uncustomized"}), catalog)
     assert_changes(before, after, identity=SUBJECTS, motion=MOTIONS, generation=every, scores=every)
 
 
