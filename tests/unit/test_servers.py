@@ -6,9 +6,12 @@ import socket
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from dreamvideo.errors import InputError
 from dreamvideo.params import TrackingParams, load_params
+from flows import cli_server  # noqa: F401 (it adds its commands)
+from flows.cli import app
 from flows.servers import (
     check_port,
     gpus,
@@ -56,6 +59,27 @@ def test_servers_listen_on_this_machine_alone_unless_told(params, monkeypatch):
     assert server_settings().prefect_url == "http://127.0.0.1:4200"
     monkeypatch.setenv("DREAMVIDEO_HOST", "::1")
     assert server_settings().mlflow_url == "http://[::1]:5000"
+
+
+@pytest.mark.parametrize("command", [["up"], ["run", "prefect"], ["run", "mlflow"]], ids=" ".join)
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
+def test_a_server_that_listens_beyond_this_machine_says_so_in_red(tmp_path, monkeypatch, command, host):
+    shutil.copy(PARAMS, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    for name, value in {"DREAMVIDEO_HOST": host, "COLUMNS": "400", "FORCE_COLOR": "1", "TERM": "xterm"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    starts = []  # where a port would be opened
+    monkeypatch.setattr("flows.lifecycle.up", lambda *_: starts.append("up") or {"prefect": "", "mlflow": ""})
+    monkeypatch.setattr("flows.servers.prepare", lambda *_: None)
+    monkeypatch.setattr("os.execvpe", lambda *_: starts.append("run"))
+    done = CliRunner().invoke(app, ["server", *command])
+    assert done.exit_code == 0 and starts == command[:1], done.output
+    warned = (
+        "\x1b[1;31mWARNING:\x1b[0m DREAMVIDEO_HOST is 0.0.0.0: every machine that reaches this one can read and change "
+        "all runs, and start flows. Neither server asks for a password; keep them behind a firewall or a proxy.\n"
+    )
+    assert done.stderr == ("" if host == "127.0.0.1" else warned)
 
 
 @pytest.mark.parametrize("port", ["x", "0", "70000"])
