@@ -53,17 +53,16 @@ def test_the_composition_refuses_a_bad_row_in_one_sentence(composition, change, 
 
 @pytest.fixture
 def served(composition):
-    """The address of `mlflow models serve`."""
+    """The address of `mlflow models serve`, with the settings that docs/registry.md tells."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     options = ["-m", f"models:/{COMPOSITION}@champion", "--env-manager", "local", "--port", str(port)]
     command = [sys.executable, "-m", "mlflow", "models", "serve", *options]
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"  # MLflow starts its server by name
+    environment = os.environ | {"PATH": path, "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false"}
     with Path("serve.log").open("w") as log:
-        server = subprocess.Popen(
-            command, env=os.environ | {"PATH": path}, stdout=log, stderr=log, start_new_session=True
-        )
+        server = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
     try:
         for _ in range(120):
             with suppress(requests.ConnectionError):
