@@ -1,8 +1,10 @@
 """Processes in the background: started once, known again by id and start time, stopped with all that they started."""
 
 import json
+import multiprocessing
 import os
 import subprocess
+import threading
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -105,6 +107,17 @@ def stop(name: str, folder: Path, children_first: bool = False) -> bool:
         _end(children)
     (folder / f"{name}.json").unlink(missing_ok=True)
     return there is not None
+
+
+def end_with_parent() -> None:
+    """Let this process of a pool end when the one that started it is killed: by itself it would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _orphans(folder: Path, name: str) -> list[psutil.Process]:

@@ -19,6 +19,7 @@ from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner, ThreadPoolTa
 
 from dreamvideo.errors import InputError
 from dreamvideo.params import ExecutionParams
+from flows.processes import end_with_parent
 
 # Read when Ray is imported. Its name is that of two systems on which 0 is the default; on Linux too it lets a cluster of one
 # machine listen on loopback, instead of on every address.
@@ -66,13 +67,14 @@ def task_runner(execution: ExecutionParams) -> TaskRunner[Any]:
 
 
 def _begin_worker() -> None:
-    """Make this process one of several: one thread, and nothing to show, as its progress would mix with the others'."""
+    """Make this process one of a pool: one thread, nothing to show, as its progress would mix with the others', and no longer life."""
     import torch
 
     from flows.progress import console
 
     torch.set_num_threads(1)
     console.quiet = True
+    end_with_parent()
 
 
 def _join(address: str) -> None:

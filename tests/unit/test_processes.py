@@ -4,19 +4,35 @@ import json
 import os
 import signal
 import stat
+import subprocess
 import sys
 import time
+from pathlib import Path
 
 import psutil
 import pytest
 
-from flows.processes import Service, running, start, started, stop
+from flows.processes import Service, running, same_process, start, started, stop
 
 PARENT = """
 import os, subprocess, sys
 child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
 print(child.pid, os.environ["WORD"], flush=True)
 child.wait()
+"""
+
+POOL = """
+import multiprocessing, os, time
+from concurrent.futures import ProcessPoolExecutor
+
+def begin():
+    from flows.task_runners import _begin_worker
+    _begin_worker()
+
+if __name__ == "__main__":
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), begin) as pool:
+        print(pool.submit(os.getpid).result(), flush=True)
+        time.sleep(600)
 """
 
 
@@ -92,3 +108,15 @@ def test_one_that_ended_by_itself_is_told_from_one_that_was_stopped(folder):
 def test_logs_and_databases_are_for_the_user_alone(folder):
     start(service(), folder)
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+def test_a_process_of_a_pool_ends_when_the_one_that_started_it_is_killed(tmp_path):
+    (tmp_path / "pool.py").write_text(POOL)
+    path = {"PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+    command = [sys.executable, str(tmp_path / "pool.py")]
+    with subprocess.Popen(command, env=os.environ | path, stdout=subprocess.PIPE, text=True) as flow:
+        worker = psutil.Process(int(flow.stdout.readline()))
+        began = worker.create_time()
+        assert same_process(worker.pid, began)
+        flow.kill()
+    wait_for(lambda: same_process(worker.pid, began) is None)
