@@ -1,5 +1,6 @@
 """The training loop of the customisation stages."""
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import partial
@@ -45,8 +46,8 @@ def optimise(
     losses = []
     for step in range(1, steps + 1):
         loss = loss_of_step()
-        losses.append(loss.item())
-        if not torch.isfinite(loss):
+        losses.append(loss.item())  # waits for a GPU: once a step is enough
+        if not math.isfinite(losses[-1]):
             raise FloatingPointError(f"the loss became {losses[-1]} at step {step}; lower the learning rate")
         optimizer.zero_grad(set_to_none=True)
         loss.backward()

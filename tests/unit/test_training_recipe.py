@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from dreamvideo.adapters import Adapter
 from dreamvideo.train import WARM_UP_STEPS, optimise
@@ -65,3 +66,21 @@ def test_a_step_is_that_of_adamw_with_the_papers_constants_and_no_weight_decay()
         direction = mean / (1 - 0.9**step) / ((square / (1 - 0.999**step)) ** 0.5 + 1e-8)
         expected -= 0.1 * step / WARM_UP_STEPS * direction
     assert parameter.item() == pytest.approx(expected, abs=1e-9)
+
+
+class NumbersTaken(TorchDispatchMode):
+    """Counts the tensors that become numbers: for each of them, a GPU is waited for."""
+
+    count = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        # AdamW's own number of steps, in float32, stays on the CPU.
+        self.count += function is torch.ops.aten._local_scalar_dense.default and args[0].dtype != torch.float32
+        return function(*args, **(kwargs or {}))
+
+
+def test_a_step_takes_one_number_from_the_device_its_loss():
+    parameter = torch.nn.Parameter(torch.ones(1, dtype=torch.float64))
+    with NumbersTaken() as taken:
+        optimise([parameter], parameter.sum, 5, 0.1)
+    assert taken.count == 5
