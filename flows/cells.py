@@ -4,7 +4,6 @@ import shutil
 import tempfile
 import time
 from contextlib import suppress
-from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -147,10 +146,4 @@ def load_adapters(bench: Workbench, plan: CellPlan, adapters: dict[str, str]) ->
 
 def load_adapter(bench: Workbench, plan: AdapterPlan, run_id: str) -> Tensors:
     """The weights of a trained adapter, checked against what the plan needs."""
-    return _read_adapter(bench, run_id, tuple(sorted(adapter_schema(bench, plan).items())))
-
-
-@lru_cache(maxsize=64)
-def _read_adapter(bench: Workbench, run_id: str, expected: tuple) -> Tensors:
-    tensors, _ = read_weights(bench.tracking.fetch(run_id), **dict(expected))
-    return tensors
+    return read_weights(bench.adapter_file(run_id), **adapter_schema(bench, plan))[0]

@@ -1,6 +1,7 @@
 """What tasks work with: loaded once a process, and only when first needed."""
 
 from functools import cached_property, lru_cache
+from pathlib import Path
 from threading import Lock
 
 from dreamvideo.base_models import load_base_model
@@ -23,6 +24,7 @@ class Workbench:
     def __init__(self, params: Params) -> None:
         self.params = params
         self.sampling = Lock()  # the base model holds one composition at a time
+        self._adapters: dict[str, Path] = {}
 
     @cached_property
     def catalog(self) -> Catalog:
@@ -67,6 +69,12 @@ class Workbench:
 
         wanted, device = self.params.evaluation, self.params.compute.torch_device()
         return Suite(encoders[wanted.encoders](wanted.weights, device), self.catalog.subjects)
+
+    def adapter_file(self, run_id: str) -> Path:
+        """The local copy of a run's adapter: fetched once, and read again almost at no cost, as tensors are mapped from it."""
+        if run_id not in self._adapters:
+            self._adapters[run_id] = self.tracking.fetch(run_id)
+        return self._adapters[run_id]
 
     @property
     def provenance(self) -> dict[str, str]:
