@@ -37,9 +37,9 @@ def generate(
     """
     bench = Workbench(params)
     check_generate(bench.catalog, subject, motion, prompt, path)
-    plan = bench.keys.cell(bench.catalog.subject(subject), bench.catalog.motion(motion), prompt, seed)
-    pass_gate(params, counted=False)  # before anything is trained
     wanted = bench.keys.identity(bench.catalog.subject(subject)), bench.keys.motion(bench.catalog.motion(motion))
+    plan = bench.keys.video(subject, motion, prompt, seed, *(adapter.key for adapter in wanted))
+    pass_gate(params, counted=False)  # before anything is trained
     files = subject_weights, motion_weights
     given = [_read(bench, *pair) for pair in zip(wanted, files, strict=True)]  # both, before anything is trained
     weights = [tensors or _trained(bench, adapter) for adapter, tensors in zip(wanted, given, strict=True)]

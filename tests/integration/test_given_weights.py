@@ -1,0 +1,83 @@
+"""``dreamvideo generate`` from weight files: the authors', as the import command leaves them."""
+
+import shutil
+import sys
+
+import pytest
+import torch
+import yaml
+
+from dreamvideo.dataset.clips import read_clip
+from dreamvideo.params import load_params
+from dreamvideo.weights import read_weights
+from flows import generate
+from flows.cli import main
+from flows.tracking import Tracking
+from tests.authors_files import write_published
+from tests.integration.conftest import write_params
+
+SENTENCE = ["--subject", "dog", "--motion", "square", "--prompt", "a * is jumping", "--profile", "paper"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, dataset):
+    """The authors' files, and a params.yaml whose paper profile has a base of their size."""
+    folder = tmp_path_factory.mktemp("given")
+    shutil.copytree(dataset, folder / "data")
+    write_published(folder)
+    path = write_params(folder)
+    content = yaml.safe_load(path.read_text())
+    paper, pocket = content["profiles"]["paper"], content["profiles"]["pocket"]
+    paper["data"] |= {"root": "data", "subjects": 2, "motions": 2, "image_size": 16, "num_frames": 4}
+    paper["base_model"] |= {"weights": "base", "appearance": "appearance"}
+    paper["sampling"]["steps"] = 2
+    paper["tracking"] = pocket["tracking"]
+    path.write_text(yaml.safe_dump(content))
+    return folder
+
+
+@pytest.fixture
+def command(folder, monkeypatch, capsys):
+    """Types a command in the folder; gives its exit code and what it complained of."""
+    monkeypatch.chdir(folder)
+
+    def run(*arguments: str) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["dreamvideo", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return ended.value.code, capsys.readouterr().err
+
+    return run
+
+
+@pytest.fixture
+def imported(folder, command):
+    """The subject's file and the motion's."""
+    files = [folder / "dog.safetensors", folder / "jump.safetensors"]
+    for kind, given, file in zip(("identity", "motion"), (["text.pt"], []), files, strict=True):
+        if not file.exists():
+            given = ["import", "authors", kind, f"{kind}.pth", *given, "--out", file.name, "--profile", "paper"]
+            assert command(*given) == (0, "")
+    return files
+
+
+def adapters(folder) -> list:
+    return Tracking(load_params(folder / "params.yaml").tracking).runs("adapter")
+
+
+def test_imported_weights_make_a_video_and_nothing_is_trained(command, folder, imported, monkeypatch):
+    given, sample = [], generate.generate_video
+    monkeypatch.setattr(
+        generate, "generate_video", lambda bench, plan, *rest: given.extend(rest) or sample(bench, plan, *rest)
+    )
+    files = ["--subject-weights", imported[0].name, "--motion-weights", imported[1].name]
+    code, complaint = command("generate", *SENTENCE, *files, "--out", "out/dog.mp4")
+    assert code == 0, complaint
+    frames, fps = read_clip(folder / "out/dog.mp4")
+    assert len(frames) == 4 and fps == 8
+    for file, tensors in zip(imported, given[:2], strict=True):
+        expected, _ = read_weights(file)
+        assert tensors.keys() == expected.keys() and all(
+            torch.equal(tensors[name], expected[name]) for name in expected
+        )
+    assert not adapters(folder)
