@@ -21,17 +21,18 @@ def save_weights(path: Path, tensors: dict[str, Tensor], schema: dict) -> None:
         save_file(tensors, temporary, metadata={"schema": json.dumps(schema, sort_keys=True)})
 
 
-def read_weights(path: Path, **expected: object) -> tuple[dict[str, Tensor], dict]:
+def read_weights(path: Path, remedy: str | None = None, **expected: object) -> tuple[dict[str, Tensor], dict]:
     """Read tensors and their schema.
 
     Args:
         path: a file that :func:`save_weights` wrote.
+        remedy: what to do if it is absent or damaged; None: as for weights that are shipped.
         expected: schema fields that must have these values.
 
     Raises:
         InputError: the file is absent, truncated, not of this format, or its schema differs from ``expected``.
     """
-    with _opened(path) as file:
+    with _opened(path, remedy) as file:
         schema = _schema(file)
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     for field, value in expected.items():
@@ -64,16 +65,15 @@ def check_weights(folder: Path) -> None:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[safe_open]:
+def _opened(path: Path, remedy: str | None = None) -> Iterator[safe_open]:
     if not path.exists():
-        raise InputError(f"{path}: no such weight file; run `dreamvideo data pull` to fetch the weights")
+        raise InputError(f"{path}: no such weight file; {remedy or 'run `dreamvideo data pull` to fetch the weights'}")
     try:
         with safe_open(path, framework="pt") as file:
             yield file
     except (SafetensorError, OSError, json.JSONDecodeError) as error:
-        raise InputError(
-            f"{path}: not a whole safetensors file ({error}); delete it and run `dreamvideo data pull`"
-        ) from error
+        remedy = remedy or "delete it and run `dreamvideo data pull`"
+        raise InputError(f"{path}: not a whole safetensors file ({error}); {remedy}") from error
 
 
 def _schema(file: safe_open) -> dict:

@@ -92,4 +92,6 @@ def _save(params: Params, kind: str, tensors: dict[str, Tensor], sources: tuple[
         raise InputError(f"--out is {str(out)!r}; give a file name that ends in .safetensors")
     tensors = {name: tensor.float() for name, tensor in tensors.items()}  # adapters are float32, whatever the UNet is
     schema = {"method": METHOD, "kind": kind, "base_model": base_model_key(params.base_model)}
-    save_weights(out, tensors, schema | {"converted_from": {path.name: sha256_file(path) for path in sources}})
+    recipe = {"placement": _method(params).options.placement}  # the shapes do not tell it
+    came_from = {path.name: sha256_file(path) for path in sources}
+    save_weights(out, tensors, schema | {"recipe": recipe, "converted_from": came_from})

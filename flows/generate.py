@@ -2,10 +2,14 @@
 
 from pathlib import Path
 
+import torch
+
+from dreamvideo.base_models import describe_base_model
+from dreamvideo.errors import InputError
 from dreamvideo.params import Params
-from dreamvideo.weights import read_weights
+from dreamvideo.weights import check_fit, read_weights
 from flows.cells import Tensors, generate_video, load_adapter
-from flows.customize import adapter_schema, ensure_adapter
+from flows.customize import ensure_adapter
 from flows.gate import pass_gate
 from flows.plan import AdapterPlan
 from flows.request import check_generate
@@ -33,29 +37,44 @@ def generate(
 
     Raises:
         InputError: an unknown name, a prompt without a placeholder, an output that is no mp4 or cannot be written, data
-            that does not pass the gate, weights of another method or base model.
+            that does not pass the gate, weights that are absent or damaged, or of another method, base model, shape or
+            placement.
     """
     bench = Workbench(params)
     check_generate(bench.catalog, subject, motion, prompt, path)
     wanted = bench.keys.identity(bench.catalog.subject(subject)), bench.keys.motion(bench.catalog.motion(motion))
     plan = bench.keys.video(subject, motion, prompt, seed, *(adapter.key for adapter in wanted))
     pass_gate(params, counted=False)  # before anything is trained
-    files = subject_weights, motion_weights
-    given = [_read(bench, *pair) for pair in zip(wanted, files, strict=True)]  # both, before anything is trained
-    weights = [tensors or _trained(bench, adapter) for adapter, tensors in zip(wanted, given, strict=True)]
+    files = (subject_weights, "--subject-weights"), (motion_weights, "--motion-weights")
+    given = [_read(bench, plan, *file) for plan, file in zip(wanted, files, strict=True)]  # before anything is trained
+    pairs = zip(wanted, given, strict=True)
+    weights = [_trained(bench, adapter) if tensors is None else tensors for adapter, tensors in pairs]
     path.parent.mkdir(parents=True, exist_ok=True)
     generate_video(bench, plan, *weights, path)
     unread = ", ".join(map(repr, bench.base.unread_words(prompt)))
     return [f"these words had no effect, as the base model does not know or not reach them: {unread}"] if unread else []
 
 
-def _read(bench: Workbench, plan: AdapterPlan, path: Path | None) -> Tensors | None:
-    """The weights in a file, which must be of this kind, method and base model."""
+def _read(bench: Workbench, plan: AdapterPlan, path: Path | None, option: str) -> Tensors | None:
+    """The weights in a file, which must be of this kind, method, base model, shape and placement."""
     if path is None:
         return None
-    expected = adapter_schema(bench, plan)
-    del expected["key"]  # how it was trained is its own affair
-    return read_weights(path, **expected)[0]
+    # How it was trained is its own affair. The base model, which takes long to load, is known by its files.
+    expected = {"method": bench.method.name, "kind": plan.kind, "base_model": bench.keys.base_model}
+    tensors, schema = read_weights(path, f"give {option} a whole file that was trained or imported", **expected)
+    method, base = bench.method, describe_base_model(bench.params.base_model)
+    identity = plan.kind == "identity"
+    with torch.device("meta"):
+        module = method.subject_module(base) if identity else method.motion_module(base)
+    check_fit(module, tensors, path)
+    recipe = method.subject_recipe() if identity else method.motion_recipe()
+    placement, trained = recipe.get("placement"), schema.get("recipe", {}).get("placement")
+    if trained is not None and trained != placement:
+        raise InputError(
+            f"{path}: it was trained with placement {trained!r}, but {placement!r} is set; "
+            f"set methods.{method.name}.placement to {trained!r}, or give {option} another file"
+        )
+    return tensors
 
 
 def _trained(bench: Workbench, plan: AdapterPlan) -> Tensors:

@@ -65,8 +65,9 @@ class Keys:
     def __init__(self, params: Params, method: Method, catalog: Catalog) -> None:
         self.params, self.method = params, method
         check_weights(local_folder(params.base_model.weights))
+        self.base_model = base_model_key(params.base_model)  # hash of its files
         self._base = {
-            "weights": base_model_key(params.base_model),
+            "weights": self.base_model,
             "base_model": params.base_model.name,
             "offset_noise": params.base_model.offset_noise,
             "precision": params.compute.precision,

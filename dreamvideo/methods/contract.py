@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from dreamvideo.base_models.contract import Architecture, VideoDiffusionModel
 from dreamvideo.params import Section, validated
@@ -77,6 +77,14 @@ class Method(ABC):
     @abstractmethod
     def trainable_parameters(self, base: Architecture) -> dict[str, int]:
         """How many parameters each stage trains on a base model."""
+
+    @abstractmethod
+    def subject_module(self, base: Architecture) -> nn.Module:
+        """What is trained for a subject, untrained: its state has the names and shapes that training leaves."""
+
+    @abstractmethod
+    def motion_module(self, base: Architecture) -> nn.Module:
+        """The same for a motion."""
 
     @abstractmethod
     def train_subject(

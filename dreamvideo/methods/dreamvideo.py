@@ -10,7 +10,7 @@ from functools import cache
 
 import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from dreamvideo import adapters
@@ -46,6 +46,14 @@ class Options(Section):
     # Of the adapters when composed; 0 leaves one out, and with that of the identity the learnt word.
     identity_strength: float = 1.0
     motion_strength: float = 1.0
+
+
+class Identity(nn.Module):
+    """All that is learnt of a subject."""
+
+    def __init__(self, textual_inversion: TextualIdentity, identity_adapter: Adapter) -> None:
+        super().__init__()
+        self.textual_inversion, self.identity_adapter = textual_inversion, identity_adapter
 
 
 @methods.register("dreamvideo")
@@ -90,6 +98,14 @@ class DreamVideo(Method):
         """The untrained adapter of a motion."""
         options = self.options
         return adapters.motion_adapter(base.unet, options.bottleneck, options.placement, base.appearance_width)
+
+    def subject_module(self, base: Architecture) -> nn.Module:
+        """The textual identity and the identity adapter."""
+        return Identity(TextualIdentity(torch.empty(base.text_width)), self.identity_adapter(base))
+
+    def motion_module(self, base: Architecture) -> nn.Module:
+        """The motion adapter."""
+        return self.motion_adapter(base)
 
     @staticmethod
     def subject_tensors(identity: dict[str, Tensor], adapter: dict[str, Tensor]) -> dict[str, Tensor]:

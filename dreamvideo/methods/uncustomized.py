@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from dreamvideo.base_models.contract import Architecture, VideoDiffusionModel
 from dreamvideo.methods.contract import Encode, Method, MotionData, OnStage, SubjectData, Trained, methods
@@ -43,6 +43,14 @@ class Uncustomized(Method):
     def trainable_parameters(self, base: Architecture) -> dict[str, int]:
         """None."""
         return {}
+
+    def subject_module(self, base: Architecture) -> nn.Module:
+        """One embedding."""
+        return TextualIdentity(torch.empty(base.text_width))
+
+    def motion_module(self, base: Architecture) -> nn.Module:
+        """Nothing."""
+        return nn.Module()
 
     def train_subject(
         self, base: VideoDiffusionModel, data: SubjectData, generator: torch.Generator, on_stage: OnStage

@@ -1,4 +1,4 @@
-"""``dreamvideo generate`` from weight files: the authors', as the import command leaves them."""
+"""``dreamvideo generate`` from weight files: the authors', as the import command leaves them, and bad ones."""
 
 import shutil
 import sys
@@ -9,7 +9,7 @@ import yaml
 
 from dreamvideo.dataset.clips import read_clip
 from dreamvideo.params import load_params
-from dreamvideo.weights import read_weights
+from dreamvideo.weights import read_weights, save_weights
 from flows import generate
 from flows.cli import main
 from flows.tracking import Tracking
@@ -81,3 +81,34 @@ def test_imported_weights_make_a_video_and_nothing_is_trained(command, folder, i
             torch.equal(tensors[name], expected[name]) for name in expected
         )
     assert not adapters(folder)
+
+
+def cut(path, tensors, schema):
+    path.write_bytes(path.read_bytes()[:-100])
+    return "not a whole safetensors file"
+
+
+def remove(path, tensors, schema):
+    path.unlink()
+    return "no such weight file; give --motion-weights a whole file that was trained or imported"
+
+
+def narrow(path, tensors, schema):
+    save_weights(path, {name: tensor[:-1] for name, tensor in tensors.items()}, schema)
+    return f"does not fit Adapter ({len(tensors)} such); use weights made for this configuration"
+
+
+def serial(path, tensors, schema):
+    save_weights(path, tensors, schema | {"recipe": schema["recipe"] | {"placement": "serial"}})
+    return "it was trained with placement 'serial', but 'parallel' is set; set methods.dreamvideo.placement to 'serial'"
+
+
+@pytest.mark.parametrize("spoil", [cut, remove, narrow, serial])
+def test_bad_weights_are_one_sentence_before_the_other_adapter_is_trained(command, folder, imported, tmp_path, spoil):
+    bad = tmp_path / "bad.safetensors"
+    shutil.copy(imported[1], bad)
+    sentence = spoil(bad, *read_weights(bad))
+    code, complaint = command("generate", *SENTENCE, "--motion-weights", str(bad), "--out", str(tmp_path / "x.mp4"))
+    assert code == 2 and complaint.startswith(f"error: {bad}: ") and complaint.count("\n") == 1
+    assert sentence in complaint and "data pull" not in complaint
+    assert not adapters(folder) and not (tmp_path / "x.mp4").exists()

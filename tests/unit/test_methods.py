@@ -1,11 +1,14 @@
 """What every registered method must keep to, on a tiny base model."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from pydantic import BaseModel
 
 from dreamvideo.errors import InputError
 from dreamvideo.methods import methods
+from dreamvideo.weights import check_fit
 from tests.method_trials import bits, both, build, output, same, trained
 from tests.tiny import QuietModel, TinyModel, tiny_options
 
@@ -73,6 +76,14 @@ def test_trainable_parameters_are_what_training_returns(name):
     assert sum(counted.values()) == sum(returned)
     stages = {stage for part in trained(name) for stage in part.losses}
     assert set(counted) == stages
+
+
+@every_method
+def test_what_training_leaves_has_the_names_and_shapes_that_the_method_tells_of(name):
+    method, base = build(name), TinyModel.architecture()
+    modules = method.subject_module(base), method.motion_module(base)
+    for module, part in zip(modules, trained(name), strict=True):
+        check_fit(module, part.tensors, Path(name))
 
 
 @every_method

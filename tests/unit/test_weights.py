@@ -52,6 +52,8 @@ def test_a_schema_field_that_differs_is_refused_with_both_values(path, expected)
 def test_an_absent_file_is_named_with_the_remedy(tmp_path):
     with pytest.raises(InputError, match=r"absent\.safetensors: no such weight file; run `dreamvideo data pull`"):
         read_weights(tmp_path / "absent.safetensors")
+    with pytest.raises(InputError, match=r"absent\.safetensors: no such weight file; give your own$"):
+        read_weights(tmp_path / "absent.safetensors", "give your own")
 
 
 @pytest.mark.parametrize("keep", [0, 4, 40, -1])
@@ -59,6 +61,8 @@ def test_a_truncated_file_is_named_with_the_remedy(path, keep):
     path.write_bytes(path.read_bytes()[:keep])
     with pytest.raises(InputError, match=r"weights\.safetensors: not a whole safetensors file .*; delete it and run"):
         read_weights(path)
+    with pytest.raises(InputError, match=r"weights\.safetensors: not a whole safetensors file .*; give your own$"):
+        read_weights(path, "give your own")
 
 
 def test_a_file_of_another_program_has_no_schema_and_is_refused_where_one_is_needed(tmp_path):
