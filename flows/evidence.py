@@ -16,9 +16,8 @@ from evaluation.non_inferiority import Comparison, check_margins, non_inferiorit
 from evaluation.statistics import CELL
 from flows.cells import COMPOSITION, MOTION_KEY, SCORING, SUBJECT_KEY
 from flows.model_registry import kind_of
-from flows.tracking import KEY, KIND, Tracking
+from flows.tracking import KEY, Tracking
 
-MOST_CELLS = 50_000  # that MLflow returns at once
 # By what a cell names the version that it used.
 _USED = {"identity": SUBJECT_KEY, "motion": MOTION_KEY, "composition": COMPOSITION}
 
@@ -124,8 +123,7 @@ def show(evidence: Evidence, console: Console) -> None:
 def _cells(tracking: Tracking, version: ModelVersion, metrics: list[str]) -> pd.DataFrame:
     """The finished cells that used a version, newest first."""
     used = _USED[kind_of(version.name)]
-    condition = f"tags.`{KIND}` = 'cell' and attributes.status = 'FINISHED' and tags.`{used}` = '{version.tags[KEY]}'"
-    runs = tracking.client.search_runs([tracking.experiment], condition, max_results=MOST_CELLS)
+    runs = tracking.runs("cell", {used: version.tags[KEY]})
     others = sorted(set(_USED.values()) - {used})
     return pd.DataFrame(
         [_row(run, others, metrics) for run in runs], columns=[*CELL, SCORING, "others", "run_id", *metrics]

@@ -29,6 +29,7 @@ from flows.tracking_address import TRACKING_URI, credentials_apart, use
 KIND, KEY, ARTIFACT, SHA256 = "dreamvideo.kind", "dreamvideo.key", "dreamvideo.artifact", "dreamvideo.sha256"
 REASON = "dreamvideo.reason"  # tag of a run that did not finish
 BYTES = "artifact.bytes"  # metric of a run: the size of the artifact that it keeps
+PAGE = 1000  # runs that are asked for at once
 MOST_METRICS = 1000  # of one request; a training's curve has more
 GENERATION_KEY = "dreamvideo.generation_key"  # of a cell: what decides its video, but not its scores
 
@@ -115,7 +116,7 @@ class Tracking:
         condition = tagged(tags) + " and attributes.status = 'FINISHED'"
         token = None
         while True:
-            page = self.client.search_runs([self.experiment], condition, max_results=1000, page_token=token)
+            page = self.client.search_runs([self.experiment], condition, max_results=PAGE, page_token=token)
             yield from page
             token = page.token
             if not token:
