@@ -141,13 +141,20 @@ def paper(
     ucf101: Annotated[Path, typer.Option(help="UCF101's folder of classes, `UCF-101`.")],
     ucf_sports: Annotated[Path, typer.Option(help="UCF Sports' folder of classes, `ucf action`.")],
     davis: Annotated[Path, typer.Option(help="DAVIS' folder of sequences, such as `JPEGImages/480p`.")],
+    masks: Annotated[
+        Path | None,
+        typer.Option(
+            help="A folder with SUBJECT/IMAGE.png for each image of a subject, such as dog/00.png, white on the subject."
+        ),
+    ] = None,
     profile: Profile = None,
 ) -> None:
     """Build the paper's dataset, 20 subjects and 30 motions, from copies that you downloaded."""
     params = profile_params(profile)
     from flows.data import import_paper
 
-    notes = import_paper(params, {"dreambooth": subjects, "ucf101": ucf101, "ucf_sports": ucf_sports, "davis": davis})
+    folders = {"dreambooth": subjects, "ucf101": ucf101, "ucf_sports": ucf_sports, "davis": davis}
+    notes = import_paper(params, folders, masks)
     _say(f"imported the paper's subjects and motions into {params.data.root}", notes)
 
 

@@ -96,15 +96,18 @@ def import_motion(
     return _import(params, [NewMotion(clips=clips, fps=fps, captions=tuple(captions), **fields)], unread)
 
 
-def import_paper(params: Params, folders: dict[str, Path]) -> list[str]:
-    """Import the paper's dataset from the local copies of its sources. Returns what to tell.
+def import_paper(params: Params, folders: dict[str, Path], masks: Path | None = None) -> list[str]:
+    """Import the paper's dataset from the local copies of its sources, with a folder of masks. Returns what to tell.
 
     Raises:
         InputError: files that are missing or not as published; the dataset is as it was.
     """
     from dreamvideo.dataset.paper import paper_entries
 
-    return _import(params, paper_entries(folders))
+    entries = paper_entries(folders, masks)
+    taken = {original.path for entry in entries for original in entry.originals.values()}
+    unread = sorted(set(masks.glob("*/*.png")) - taken) if masks else ()
+    return _import(params, entries, unread)
 
 
 def _import(params: Params, entries: Sequence["NewEntry"], unread: Sequence[Path] = ()) -> list[str]:

@@ -103,7 +103,7 @@ SOURCES = ("dreambooth", "ucf101", "ucf_sports", "davis")
 
 
 def entries_of(copies):
-    return paper_entries({name: copies / name for name in SOURCES}, copies / "catalog.yaml")
+    return paper_entries({name: copies / name for name in SOURCES}, catalog=copies / "catalog.yaml")
 
 
 def test_each_layout_is_imported_under_its_published_names(copies):
