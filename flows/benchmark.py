@@ -1,7 +1,6 @@
 """The benchmark: check the data, train what is missing, run every combination that is missing, report."""
 
 import json
-import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,7 +94,7 @@ def _benchmark(params_json: str, request: Request) -> Outcome:
         "dreamvideo.data_hash": data_hash(catalog),
         "dreamvideo.gate_run": gate_run,
         "mlflow.source.git.commit": git_commit(),
-        "dreamvideo.command": " ".join(["dreamvideo", *sys.argv[1:]]),
+        "dreamvideo.command": request.command(params.method, params.profile),
     }
     for kind in (KIND, ADAPTER, CELL):
         end_abandoned(tracking, kind)

@@ -1,8 +1,10 @@
 """What a benchmark is asked to cover. It needs no heavy library, so that a wrong name is refused at once."""
 
 import os
+import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 
 from dreamvideo.dataset.catalog import Catalog, Prompt, check_words
@@ -30,6 +32,12 @@ class Request:
             templates_for(catalog.prompts, self.prompts)
         subjects = choose("subject", self.subjects, list(catalog.subjects))
         return subjects, choose("motion", self.motions, list(catalog.motions))
+
+    def command(self, method: str, profile: str) -> str:
+        """The command line that asks for the same, whoever asked: a person, or a schedule."""
+        options = asdict(self) | {"method": method, "profile": profile}
+        words = [[f"--{name}", str(value)] for name, value in options.items() if value is not None]
+        return shlex.join(["dreamvideo", "benchmark", "run", *chain.from_iterable(words)])
 
 
 def templates_for(prompts: Sequence[Prompt], count: int) -> list[Prompt]:

@@ -1,9 +1,16 @@
 """Which subjects and motions of a catalog a user asks for."""
 
+import shlex
+from pathlib import Path
+
 import pytest
+from typer.testing import CliRunner
 
 from dreamvideo.errors import InputError
-from flows.request import choose
+from flows import cli_benchmark
+from flows.request import Request, choose
+
+ROOT = Path(__file__).resolve().parents[2]
 
 SUBJECTS = ("cat", "dog", "van")
 
@@ -39,3 +46,18 @@ def test_a_choice_is_all_the_first_few_or_some_by_name(wanted, chosen):
 def test_a_choice_that_cannot_be_met_is_refused(wanted, message):
     with pytest.raises(InputError, match=message):
         choose("subject", wanted, SUBJECTS)
+
+
+@pytest.mark.parametrize("request_", [Request(), Request("dog,van", "3", 2, 0), Request(motions=" wave_up , square")])
+def test_the_command_of_a_request_asks_for_the_same(request_, monkeypatch):
+    from flows import benchmark
+
+    def asked(params, request):
+        raise InputError(f"{request} of {params.method} of {params.profile}")
+
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(benchmark, "run_benchmark", asked)
+    program, group, *words = shlex.split(request_.command("uncustomized", "pocket"))
+    assert (program, group) == ("dreamvideo", "benchmark")
+    ended = CliRunner().invoke(cli_benchmark.benchmark_app, words)
+    assert str(ended.exception) == f"{request_} of uncustomized of pocket"

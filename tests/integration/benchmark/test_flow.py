@@ -59,6 +59,11 @@ def test_the_data_gate_leaves_json_and_data_docs(first):
     assert "<html" in tracking.download(gate.info.run_id, "gate.html").read_text()
 
 
+def test_a_run_says_by_which_command_it_is_repeated(first):
+    tags = Tracking(load_params().tracking).get(first.run_id).data.tags
+    assert tags["dreamvideo.command"] == "dreamvideo benchmark run --method dreamvideo --profile pocket"
+
+
 def test_the_report_is_there_and_comes_out_the_same_from_mlflow_alone(first):
     before = first.report.read_bytes()
     assert all(name.encode() in before for name in SUBJECTS + MOTIONS)
