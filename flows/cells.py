@@ -19,7 +19,8 @@ from flows.claims import Taken, claimed
 from flows.customize import adapter_schema, load_motion, to_bytes
 from flows.plan import AdapterPlan, CellPlan, VideoPlan
 from flows.progress import bar
-from flows.tracking import GENERATION_KEY, flatten
+from flows.reuse import reuse
+from flows.tracking import GENERATION_KEY, Damaged, flatten
 from flows.workbench import Workbench, workbench
 
 KIND = "cell"
@@ -48,7 +49,8 @@ def run_cell(bench: Workbench, plan: CellPlan, adapters: dict[str, str], parent:
         plan: the combination.
         adapters: run ids of the adapters, by key.
         parent: id of the benchmark's run.
-        made: a finished run of the same generation key, whose video is scored again instead of generated again.
+        made: a finished run of the same generation key, whose video is scored again instead of generated again,
+            unless it is damaged.
 
     Returns:
         The id of the cell's run.
@@ -81,9 +83,8 @@ def run_cell(bench: Workbench, plan: CellPlan, adapters: dict[str, str], parent:
             SCORING: bench.keys.scoring(subject, motion),
         }
         path = Path(folder) / "video.mp4"
-        if made:
+        if made and _copied(bench, made, path):
             record.params["video_of"] = made
-            shutil.copyfile(bench.tracking.fetch(made), path)
         else:
             weights = load_adapters(bench, plan, adapters)
             with bench.sampling:
@@ -97,6 +98,15 @@ def run_cell(bench: Workbench, plan: CellPlan, adapters: dict[str, str], parent:
         record.metrics["seconds.score"] = time.monotonic() - generated
         bench.tracking.keep(record, path)
     return record.run_id
+
+
+def _copied(bench: Workbench, made: str, path: Path) -> bool:
+    """Copy the video of an earlier run; returns False where it is damaged, so that it has to be generated again."""
+    try:
+        shutil.copyfile(reuse(bench.tracking, made), path)
+    except Damaged:
+        return False
+    return True
 
 
 def generate_video(bench: Workbench, plan: VideoPlan, identity: Tensors, motion: Tensors, path: Path) -> None:
@@ -145,5 +155,9 @@ def load_adapters(bench: Workbench, plan: CellPlan, adapters: dict[str, str]) ->
 
 
 def load_adapter(bench: Workbench, plan: AdapterPlan, run_id: str) -> Tensors:
-    """The weights of a trained adapter, checked against what the plan needs."""
+    """The weights of a trained adapter, checked against what the plan needs.
+
+    Raises:
+        Damaged: they are not what was stored; the adapter counts as not trained from now on.
+    """
     return read_weights(bench.adapter_file(run_id), **adapter_schema(bench, plan))[0]

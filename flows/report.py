@@ -16,7 +16,8 @@ from evaluation.report.build import CellResult, ReportData, build_report
 from evaluation.suite import class_prompt
 from flows.progress import bar
 from flows.provenance import data_hash, machine, software
-from flows.tracking import KIND, REASON, Damaged, Tracking, by_key, tagged
+from flows.reuse import reuse
+from flows.tracking import KIND, REASON, Tracking, by_key, tagged
 
 FOLDER = Path("reports")
 # Artifacts of a benchmark's run: what a report is built from.
@@ -134,7 +135,7 @@ def _cell(tracking: Tracking, catalog: Catalog, row: dict, run: Run | None) -> C
     if run is None:
         return _failed(identity, _reason_of_failure(tracking, row["key"]))
     try:
-        video = _video(tracking, row["run_id"])
+        video = reuse(tracking, row["run_id"])
     except InputError as error:
         return _failed(identity, str(error))
     seconds = run.data.metrics.get("seconds.generate", 0.0) + run.data.metrics.get("seconds.score", 0.0)
@@ -145,21 +146,6 @@ def _cell(tracking: Tracking, catalog: Catalog, row: dict, run: Run | None) -> C
 def _failed(identity: dict, reason: str) -> CellResult:
     identity = identity | {"reused": False}  # what was there is not what was recorded
     return CellResult(**identity, status="failed", reason=reason, metrics={}, video=None, seconds=0.0)
-
-
-def _video(tracking: Tracking, run_id: str) -> Path:
-    """The video of a finished cell; if it is damaged its run ends as failed, so that the next benchmark makes the cell again.
-
-    Raises:
-        InputError: there is no video to show.
-    """
-    try:
-        return tracking.fetch(run_id)
-    except Damaged as error:
-        reason = f"run {run_id}: its video is gone, or is not what was stored; the next benchmark makes it again"
-        tracking.client.set_tag(run_id, REASON, reason)
-        tracking.client.set_terminated(run_id, "FAILED")
-        raise InputError(reason) from error
 
 
 def _reason_of_failure(tracking: Tracking, key: str) -> str:

@@ -15,6 +15,7 @@ from dreamvideo.params import Params
 from evaluation.suite import Suite
 from flows.plan import Keys, build_method
 from flows.provenance import data_hash, git_commit
+from flows.reuse import reuse
 from flows.tracking import Tracking
 
 
@@ -73,7 +74,7 @@ class Workbench:
     def adapter_file(self, run_id: str) -> Path:
         """The local copy of a run's adapter: fetched once, and read again almost at no cost, as tensors are mapped from it."""
         if run_id not in self._adapters:
-            self._adapters[run_id] = self.tracking.fetch(run_id)
+            self._adapters[run_id] = reuse(self.tracking, run_id)
         return self._adapters[run_id]
 
     @property

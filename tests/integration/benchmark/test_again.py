@@ -18,7 +18,7 @@ from flows.missing import REUSED_FROM, VIDEO
 from flows.report import write_report
 from flows.request import Request
 from flows.tracking import KEY, KIND, REASON, SHA256, Damaged, Tracking
-from flows.workbench import Workbench
+from flows.workbench import Workbench, _workbench
 from tests.integration.benchmark.conftest import runs_of
 from tests.integration.conftest import dreamvideo
 
@@ -82,6 +82,22 @@ def test_a_new_metric_scores_the_videos_that_are_there(first, monkeypatch):
         assert run.data.metrics["clip_t"] == old.data.metrics["clip_t"]
 
 
+def test_a_damaged_video_that_is_to_be_scored_again_is_generated_instead(first, monkeypatch):
+    tracking, generated, real = Tracking(load_params().tracking), [], cells.sample_video
+    run_benchmark(load_params(), Request(seed=4))
+    damaged = next(run for run in runs_of("cell") if run.data.params["seed"] == "4")
+    path = Path("mlruns") / damaged.info.run_id / "artifacts/video.mp4"
+    path.write_bytes(path.read_bytes()[:-8])
+    monkeypatch.setattr(cells, "sample_video", lambda *given: generated.append(given[1]) or real(*given))
+    brightness = Metric(lambda features: 0.25, "brightness", "Brightness", "a constant", "a test")
+    monkeypatch.setitem(METRICS._entries, "brightness", brightness)
+    outcome = run_benchmark(load_params(), Request(seed=4))
+    assert (outcome.finished, outcome.failed) == (4, 0)
+    (remade,) = (tracking.find("cell", plan.key) for plan in generated)
+    assert sha256_file(tracking.fetch(remade.info.run_id)) == damaged.data.tags[SHA256]
+    assert tracking.get(damaged.info.run_id).info.status == "FAILED", "it is tried no more"
+
+
 def test_a_failed_cell_is_counted_and_shown_and_tried_again(first, monkeypatch):
     real = cells.sample_video
 
@@ -140,13 +156,13 @@ def test_a_damaged_video_is_a_failed_cell_that_the_next_run_makes_again(first):
     assert (outcome.finished, outcome.failed, outcome.reused) == (3, 1, 3)
     recorded = Tracking(load_params().tracking).get(outcome.run_id).data.metrics
     assert (recorded["cells"], recorded["cells.failed"]) == (4, 1)
-    assert "its video is gone, or is not what was stored" in outcome.report.read_text()
+    assert "its video.mp4 is gone, or is not what was stored" in outcome.report.read_text()
     again = run_benchmark(load_params(), request)
     assert (again.finished, again.failed, again.reused) == (4, 0, 3)
     (remade,) = [run for run in runs_of("cell") if run.data.tags[KEY] == damaged.data.tags[KEY]]
     assert sha256_file(Tracking(load_params().tracking).fetch(remade.info.run_id)) == damaged.data.tags[SHA256]
     _, path = write_report(load_params(), outcome.run_id)
-    assert "its video is gone, or is not what was stored" in path.read_text(), "an old report still says why"
+    assert "its video.mp4 is gone, or is not what was stored" in path.read_text(), "an old report still says why"
 
 
 def test_a_video_that_is_gone_is_made_again_but_not_one_that_the_store_withholds(first, monkeypatch):
@@ -187,10 +203,18 @@ def test_an_adapter_that_cannot_be_trained_fails_its_cells_only(first, monkeypat
     assert "the adapter of subject van could not be trained" in outcome.report.read_text()
 
 
-def test_a_tampered_adapter_is_refused(first):
-    tracking = Tracking(load_params().tracking)
-    run = runs_of("adapter")[0]
-    path = Path("mlruns") / run.info.run_id / "artifacts" / "adapter.safetensors"
+def test_a_damaged_adapter_fails_its_cells_and_the_next_run_trains_it_again(first):
+    tracking, bench = Tracking(load_params().tracking), Workbench(load_params())
+    damaged = tracking.find("adapter", bench.keys.identity(bench.catalog.subject("dog")).key)
+    path = Path("mlruns") / damaged.info.run_id / "artifacts/adapter.safetensors"
     path.write_bytes(path.read_bytes()[:-8])
-    with pytest.raises(InputError, match="not what was stored"):
-        tracking.fetch(run.info.run_id)
+    with pytest.raises(Damaged, match="not what was stored"):
+        tracking.fetch(damaged.info.run_id)
+    _workbench.cache_clear()  # as another process would begin
+    outcome = run_benchmark(load_params(), Request(seed=3))
+    assert (outcome.finished, outcome.failed) == (2, 2)
+    assert "its adapter.safetensors is gone, or is not what was stored" in outcome.report.read_text()
+    outcome = run_benchmark(load_params(), Request(seed=3))
+    assert (outcome.finished, outcome.failed, outcome.reused) == (4, 0, 2)
+    again = tracking.find("adapter", damaged.data.tags[KEY])
+    assert again.info.run_id != damaged.info.run_id and again.data.tags[SHA256] == damaged.data.tags[SHA256]
