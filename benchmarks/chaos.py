@@ -32,7 +32,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=200)
     kills = parser.parse_args().kills
     with tempfile.TemporaryDirectory() as folder:
-        figures = {"machine": machine()} | trial(store(Path(folder)), kills, cells=10 * kills)
+        figures = {"machine": machine()} | trial(store(Path(folder)), kills, cells=20 * kills)
     (Path("benchmarks") / "chaos.json").write_text(json.dumps(figures, indent=2) + "\n")
     print(f"{kills} kills, {figures['cells']} cells: {figures['lost']} lost, {figures['doubled']} doubled")
 
