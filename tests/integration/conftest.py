@@ -98,11 +98,12 @@ def free_port():
         return one.getsockname()[1]
 
 
-def wait_for(condition):
+def wait_for(condition, every=0.5):
+    """What a condition gives once it holds; it is asked every so many seconds."""
     deadline = time.monotonic() + PATIENCE
     while not (found := condition()):
         assert time.monotonic() < deadline
-        time.sleep(0.5)
+        time.sleep(every)
     return found
 
 
