@@ -90,7 +90,7 @@ def test_the_card_of_a_composition_names_what_it_composes():
 
 
 def moved(action: str, previous: int | None, version: int) -> Decision:
-    return Decision("run", "2026-01-01 00:00:00", "someone", action, previous, version, 0)
+    return Decision("run", 1, "2026-01-01 00:00:00", "someone", action, previous, version, 0)
 
 
 HISTORY = [moved(FIRST, None, 1), moved(PROMOTION, 1, 2), moved(AUTOMATIC, 2, 4)]
