@@ -98,12 +98,11 @@ def free_port():
         return one.getsockname()[1]
 
 
-def wait_for(condition, every=0.5):
-    """What a condition gives once it holds; it is asked every so many seconds."""
+def wait_for(condition):
     deadline = time.monotonic() + PATIENCE
     while not (found := condition()):
         assert time.monotonic() < deadline
-        time.sleep(every)
+        time.sleep(0.5)
     return found
 
 
