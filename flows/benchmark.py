@@ -17,6 +17,7 @@ from flows.compare import benchmark_cells
 from flows.composition import register_all
 from flows.customize import KIND as ADAPTER
 from flows.evidence import policy_of
+from flows.failures import stop_if_disk_is_full
 from flows.gate import gate_task
 from flows.missing import load_models, run_missing, train_missing
 from flows.plan import Plan, plan_benchmark
@@ -62,15 +63,20 @@ def run_benchmark(params: Params, request: Request) -> Outcome:
     """Run the benchmark as a Prefect flow.
 
     Raises:
-        InputError: bad parameters, names or data; nothing has been trained then.
+        InputError: bad parameters, names or data, and nothing has been trained then; or the disk is full.
         Ended: another benchmark took this one for lost, and has ended its run; what it made is kept.
     """
     catalog = load_catalog(params.data.root)
     plan_request(params, catalog, request)  # refuses bad names before anything starts
     if params.promotion:
         policy_of(params)
-    with starting:
-        return benchmark_flow.with_options(task_runner=task_runner(params.execution))(params.model_dump_json(), request)
+    run = benchmark_flow.with_options(task_runner=task_runner(params.execution))
+    try:
+        with starting:
+            return run(params.model_dump_json(), request)
+    except Exception as error:
+        stop_if_disk_is_full(error)
+        raise
 
 
 @flow(name="benchmark", validate_parameters=False, log_prints=False)

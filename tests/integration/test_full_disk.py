@@ -8,6 +8,7 @@ import pytest
 from benchmarks.chaos import store
 from dreamvideo.errors import InputError
 from dreamvideo.params import load_params
+from flows import report
 from flows.benchmark import run_benchmark
 from flows.failures import stop_if_disk_is_full
 from flows.request import Request
@@ -50,6 +51,19 @@ def test_a_full_disk_stops_the_benchmark_and_loses_nothing(disk, dataset, tmp_pa
     assert len(found.runs("adapter")) == len(SUBJECTS) + len(MOTIONS)
     for run_id in (*found.finished("adapter").values(), *found.finished("cell").values()):
         found.fetch(run_id)  # whole, and what was stored
+
+
+def test_a_report_that_does_not_fit_stops_the_benchmark_and_is_whole_or_absent(disk, dataset, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_params(tmp_path, data__root=str(dataset))
+    monkeypatch.setattr(report, "FOLDER", disk)
+    subprocess.run(["mount", "-o", "remount,size=16k", str(disk)], check=True)
+    with pytest.raises(InputError, match="the disk is full; free some space"):
+        run_benchmark(load_params(), Request())
+    assert not [path for path in disk.rglob("*") if path.is_file()]
+    subprocess.run(["mount", "-o", f"remount,{ENOUGH}", str(disk)], check=True)
+    outcome = run_benchmark(load_params(), Request())
+    assert (outcome.reused, outcome.failed) == (len(SUBJECTS) * len(MOTIONS), 0) and outcome.report.is_relative_to(disk)
 
 
 def test_other_failures_are_of_one_piece_of_work():
