@@ -30,7 +30,7 @@ KIND, KEY, ARTIFACT, SHA256 = "dreamvideo.kind", "dreamvideo.key", "dreamvideo.a
 REASON = "dreamvideo.reason"  # tag of a run that did not finish
 BYTES = "artifact.bytes"  # metric of a run: the size of the artifact that it keeps
 PAGE = 1000  # runs that are asked for at once
-MOST_METRICS = 1000  # of one request; a training's curve has more
+MOST_METRICS = 800  # of one request, which may have 100 parameters and 100 tags too; a training's curve has more
 GENERATION_KEY = "dreamvideo.generation_key"  # of a cell: what decides its video, but not its scores
 
 
@@ -164,9 +164,10 @@ class Tracking:
         ]
         params = [Param(name, str(value)[:6000]) for name, value in record.params.items()]
         tags = [RunTag(name, value) for name, value in record.tags.items()]
-        for chunk in _chunks(metrics, MOST_METRICS):
-            self.client.log_batch(record.run_id, metrics=chunk)
-        self.client.log_batch(record.run_id, params=params, tags=tags)
+        while len(metrics) > MOST_METRICS:
+            self.client.log_batch(record.run_id, metrics=metrics[:MOST_METRICS])
+            metrics = metrics[MOST_METRICS:]
+        self.client.log_batch(record.run_id, metrics, params, tags)
 
     def keep(self, record: Record, path: Path) -> None:
         """Store the artifact that makes a run reusable, and its hash."""
@@ -250,8 +251,3 @@ def flatten(values: Mapping, prefix: str = "") -> dict[str, object]:
 def _hash_tag(artifact: str) -> str:
     """The tag that keeps the hash of a further artifact."""
     return f"{SHA256}.{artifact}"
-
-
-def _chunks(values: list, size: int) -> Iterator[list]:
-    """Consecutive parts of a list."""
-    return (values[start : start + size] for start in range(0, len(values), size))

@@ -81,6 +81,22 @@ def test_a_password_is_in_no_reason(params):
     assert "ann:***@db" in tracking.get(record.run_id).data.tags[REASON]
 
 
+@pytest.mark.parametrize(("steps", "requests"), [(0, 1), (799, 1), (1600, 3)])
+def test_all_that_a_run_records_is_written_in_as_few_requests_as_the_store_allows(params, monkeypatch, steps, requests):
+    tracking, asked = Tracking(params), []
+    real = tracking.client.log_batch
+    monkeypatch.setattr(tracking.client, "log_batch", lambda *given, **named: asked.append(1) or real(*given, **named))
+    with tracking.run("adapter", "an adapter", "key", {}) as record:
+        record.metrics["seconds"] = 1.5
+        record.curves["loss"] = {step: float(step) for step in range(steps)}
+        record.params |= {f"param.{number}": number for number in range(100)}
+        record.tags |= {f"tag.{number}": str(number) for number in range(100)}
+    found = tracking.get(record.run_id).data
+    assert len(asked) == requests
+    assert found.metrics["seconds"] == 1.5 and len(found.params) == 100 and record.tags.items() <= found.tags.items()
+    assert [one.value for one in tracking.client.get_metric_history(record.run_id, "loss")] == list(range(steps))
+
+
 @pytest.mark.parametrize("run_id", ["nothing", "not a run's id"])
 def test_an_unknown_run_is_one_sentence(params, run_id):
     with pytest.raises(InputError, match=f"no run {run_id!r} in sqlite"):
