@@ -9,11 +9,8 @@ import sys
 import threading
 import time
 from datetime import timedelta
-from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from urllib.error import HTTPError
-from urllib.request import Request, urlopen
 
 import psutil
 import pytest
@@ -23,75 +20,10 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from dreamvideo.params import TrackingParams
 from flows import alerts
 from flows.tracking import Tracking
-from tests.integration.conftest import PATIENCE, REPOSITORY, free_port, wait_for, write_params
+from tests.integration.conftest import free_port, wait_for
+from tests.integration.project import Project, miniature
 
 TOKEN = "a-secret-path"
-
-
-class Project:
-    """A folder with the miniature, and its command line."""
-
-    def __init__(self, folder, dataset, **settings):
-        self.folder = folder
-        (folder / "data").symlink_to(dataset)
-        (folder / "flows").symlink_to(REPOSITORY / "flows")
-        shutil.copy(REPOSITORY / "prefect.yaml", folder)
-        write_params(folder)
-        ports = {"DREAMVIDEO_PREFECT_PORT": free_port(), "DREAMVIDEO_MLFLOW_PORT": free_port()}
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MLFLOW_", "DREAMVIDEO_"))}
-        self.environment = (
-            kept | {"COLUMNS": "200", "NO_COLOR": "1"} | {k: str(v) for k, v in (ports | settings).items()}
-        )
-        self.prefect = f"http://127.0.0.1:{ports['DREAMVIDEO_PREFECT_PORT']}"
-        self.mlflow = f"http://127.0.0.1:{ports['DREAMVIDEO_MLFLOW_PORT']}"
-
-    def server(self, *arguments, code=0):
-        command = [sys.executable, "-c", "from flows.cli import main; main()", "server", *arguments]
-        done = subprocess.run(command, cwd=self.folder, env=self.environment, capture_output=True, text=True)
-        assert done.returncode == code, done.stdout + done.stderr
-        return done.stdout + done.stderr
-
-    def pids(self):
-        return {path.stem: json.loads(path.read_text())["pid"] for path in (self.folder / "server").glob("*.json")}
-
-    def processes(self):
-        leaders = [psutil.Process(pid) for pid in self.pids().values()]
-        return [process for leader in leaders for process in (leader, *leader.children(recursive=True))]
-
-    def ask(self, path, **content):
-        request = Request(
-            f"{self.prefect}/api/{path}", json.dumps(content).encode(), {"Content-Type": "application/json"}
-        )
-        return wait_for(lambda: answered(request))[0]
-
-    def run(self, name, /, *tags, **parameters):
-        """Ask for a run of a deployment; returns its id."""
-        deployment = next(one for one in self.ask("deployments/filter") if one["name"] == name)
-        path = f"deployments/{deployment['id']}/create_flow_run"
-        return self.ask(path, parameters=parameters, tags=list(tags), state={"type": "SCHEDULED"})["id"]
-
-    def done(self, name, /, **parameters):
-        """Run a deployment to its end, which is good."""
-        run = self.run(name, **parameters)
-        ended = wait_for(lambda: (state := self.state(run))["end_time"] and state)
-        assert ended["state_type"] == "COMPLETED", ended
-
-    def state(self, run_id):
-        return self.ask("flow_runs/filter", flow_runs={"id": {"any_": [run_id]}})[0]
-
-    def tracking(self):
-        return Tracking(TrackingParams(uri=self.mlflow, artifacts=Path("unused"), experiment="dreamvideo"))
-
-
-def answered(request):
-    """What a server answers, in a list; an empty list where it is too busy to."""
-    try:
-        with urlopen(request, timeout=PATIENCE) as answer:  # it says after 60 s that it is too busy
-            return [json.load(answer)]
-    except HTTPError as error:
-        if error.code != HTTPStatus.SERVICE_UNAVAILABLE:
-            raise
-        return []
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +48,8 @@ def told():
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory, dataset, told):
-    project = Project(tmp_path_factory.mktemp("servers"), dataset, DREAMVIDEO_ALERT_WEBHOOK=told[0])
+    folder = miniature(tmp_path_factory.mktemp("servers"), dataset)
+    project = Project(folder, DREAMVIDEO_ALERT_WEBHOOK=told[0])
     project.said = project.server("up")
     yield project
     project.server("down")
@@ -191,23 +124,6 @@ def test_up_again_starts_what_was_killed_and_leaves_the_rest(project):
     assert left == {"prefect", "mlflow"}
 
 
-def test_a_schedule_that_no_worker_starts_is_told_and_the_next_worker_does_it(project, told, monkeypatch):
-    name = "DreamVideo: a schedule does not start"
-    when, words = alerts.TOLD[name]
-    monkeypatch.setitem(alerts.TOLD, name, (when | {"within": timedelta(seconds=10)}, words))
-    monkeypatch.setenv(alerts.WEBHOOK, told[0])
-    api = f"{project.prefect}/api"
-    with temporary_settings({PREFECT_API_URL: api}), get_client(sync_client=True) as client:
-        alerts.set_up_alerts(client)
-    os.kill(project.pids()["worker-cpu"], signal.SIGKILL)
-    run = project.run("train-motion", "auto-scheduled", name="square")
-    line = f"train-motion does not start: is a worker up, and its GPU free? {project.prefect}/runs/flow-run/{run}"
-    wait_for(lambda: line in told[1])
-    project.server("up")
-    ended = wait_for(lambda: (state := project.state(run))["end_time"] and state)
-    assert ended["state_type"] == "COMPLETED", ended
-
-
 @pytest.mark.parametrize(
     ("server", "deployment", "name"), [("prefect", "train-motion", "wave_up"), ("mlflow", "train-subject", "van")]
 )
@@ -226,13 +142,31 @@ def test_a_server_that_is_killed_in_the_middle_of_a_run_is_started_again_and_the
     assert tracking.fetch(adapter.info.run_id).exists()
 
 
-def test_a_run_whose_worker_is_killed_is_done_by_the_next(project):
+def test_a_killed_worker_is_told_by_what_it_ran_and_what_waits_for_it_and_the_next_one_does_both(
+    project, told, monkeypatch
+):
+    soon, name = {"within": timedelta(seconds=10)}, "DreamVideo: a schedule does not start"
+    when, words = alerts.TOLD[name]
+    monkeypatch.setitem(alerts.TOLD, name, (when | soon, words))
+    monkeypatch.setattr(alerts, "_SILENT", alerts._SILENT.model_copy(update=soon))
+    monkeypatch.setenv(alerts.WEBHOOK, told[0])
+    api = f"{project.prefect}/api"
+    with temporary_settings({PREFECT_API_URL: api}), get_client(sync_client=True) as client:
+        alerts.set_up_alerts(client)
     run = project.run("benchmark", subjects="dog", motions="square", prompts=1)
-    wait_for(lambda: project.state(run)["state_type"] == "RUNNING")
+    wait_for(lambda: project.signs_of_life(run))
     worker = psutil.Process(project.pids()["worker-cpu"])
     for process in (*worker.children(recursive=True), worker):
         process.kill()
+    assert project.state(run)["state_type"] == "RUNNING"
+    scheduled = project.run("train-motion", "auto-scheduled", name="square")
+    gone = f"benchmark crashed: no sign of life; its process or machine is gone {project.prefect}/runs/flow-run/{run}"
+    late = f"train-motion does not start: is a worker up, and its GPU free? {project.prefect}/runs/flow-run/{scheduled}"
+    wait_for(lambda: {gone, late} <= set(told[1]))
+    assert project.state(run)["state_type"] == "CRASHED"
     project.server("up")
+    ended = wait_for(lambda: (state := project.state(scheduled))["end_time"] and state)
+    assert ended["state_type"] == "COMPLETED", ended
     project.done("benchmark", subjects="dog", motions="square", prompts=1)
     (cell,) = project.tracking().runs("cell")
     assert (cell.data.params["subject"], cell.data.params["motion"]) == ("dog", "square")
@@ -277,7 +211,7 @@ def test_down_ends_every_process_and_keeps_the_data(project):
 def test_the_same_on_postgresql_by_one_setting(postgresql, tmp_path, dataset):
     from sqlalchemy import create_engine, text
 
-    project = Project(tmp_path, dataset, DREAMVIDEO_DATABASE=postgresql)
+    project = Project(miniature(tmp_path, dataset), DREAMVIDEO_DATABASE=postgresql)
     (tmp_path / "mlflow.db").unlink()  # the store of other tests
     try:
         said = project.server("up")
