@@ -8,13 +8,14 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
+import pandas
 import pytest
 from mlflow.exceptions import MlflowException
 
 from benchmarks import chaos
 from flows.claims import ALIVE, WORKER, Taken, attended, claimed, end_abandoned, made_once
-from flows.model_registry import aliases
-from flows.registration import register_version
+from flows.model_registry import aliases, versions
+from flows.registration import SCORE, SCORED_BY, record_scores, register_version
 from flows.tracking import KEY, REASON, Tracking, by_key
 from tests.conftest import empty_store
 
@@ -208,6 +209,31 @@ def test_of_two_workers_that_name_one_challenger_at_once_neither_fails(params, m
         pass
     with pytest.raises(MlflowException, match="the store is broken"):
         register_version(tracking, name, f"{3:064x}", tracking.get(record.run_id), "", {}, "card")
+
+
+def test_of_two_benchmarks_that_score_a_version_at_once_neither_fails(params, monkeypatch):
+    tracking = Tracking(params)
+    with tracking.run("adapter", "identity dog", KEYS[0], {}) as record:
+        pass
+    found = register_version(tracking, "identity.pocket.dog", KEYS[0], tracking.get(record.run_id), "", {}, "card")
+    cells = pandas.DataFrame({"subject": ["dog"], "motion": ["square"], "clip_t": [0.5]})
+    real, beaten = tracking.client.set_model_version_tag, set()
+
+    def beaten_once(name, version, tag, value):
+        """Another benchmark sets the tag between this one's look and its own attempt, which the store then refuses."""
+        if tag not in beaten:
+            beaten.add(tag)
+            real(name, version, tag, "0.4")
+            raise MlflowException("UNIQUE constraint failed: model_version_tags")
+        real(name, version, tag, value)
+
+    monkeypatch.setattr(tracking.client, "set_model_version_tag", beaten_once)
+    record_scores(tracking, "a1", cells, [found])
+    (scored,) = versions(tracking, found.name)
+    assert (scored.tags[f"{SCORE}clip_t"], scored.tags[SCORED_BY]) == ("0.500000", "a1")
+    monkeypatch.setattr(tracking.client, "set_model_version_tag", refuse)
+    with pytest.raises(MlflowException, match="the store is broken"):
+        record_scores(tracking, "a1", cells, [found])
 
 
 def refuse(*_, **__):
