@@ -4,7 +4,10 @@ import builtins
 import os
 import signal
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import copy_context
 from pathlib import Path
 
 import psutil
@@ -14,11 +17,12 @@ import yaml
 from dreamvideo.errors import InputError
 from dreamvideo.files import sha256_file
 from dreamvideo.params import ExecutionParams, load_params
+from flows import cells as making
 from flows.benchmark import run_benchmark
 from flows.claims import WORKER
 from flows.request import Request
 from flows.task_runners import task_runner
-from flows.tracking import KIND, REASON, Tracking, tagged
+from flows.tracking import KEY, KIND, REASON, Tracking, tagged
 from tests.integration.conftest import MOTIONS, SUBJECTS, write_params
 
 RAY = ExecutionParams(runner="ray", workers=2)
@@ -89,24 +93,59 @@ def kill_the_first(kind, params, ended):
             return
 
 
-def test_a_process_that_is_killed_stops_the_benchmark_and_the_next_one_does_the_rest(tmp_path, dataset, alone):
-    request = Request(subjects="dog")
+def at_once(params, others, monkeypatch):
+    """Two benchmarks of everything, in this process and as ``others`` says; the first is at a cell until the second has another."""
+    tracking, sample = Tracking(params.tracking), making.sample_video
+    before = {run.info.run_id for run in attempts(tracking)}
+
+    def has_another(key):
+        new = [run for run in attempts(tracking) if run.info.run_id not in before and made_elsewhere(run)]
+        return any(run.data.tags[KEY] != key for run in new)
+
+    def sampled(bench, plan, *rest):
+        while not (second.done() or has_another(plan.key)):  # which takes long where the machine is busy
+            time.sleep(0.1)
+        return sample(bench, plan, *rest)
+
+    monkeypatch.setattr(making, "sample_video", sampled)
+    here = params.model_copy(update={"execution": ExecutionParams(runner="local")})
+    elsewhere = params.model_copy(update={"execution": others})
+    with ThreadPoolExecutor(1) as pool:
+        # With the context of this thread, which has the address of the tests' Prefect server.
+        second = pool.submit(copy_context().run, run_benchmark, elsewhere, Request())
+        return run_benchmark(here, Request()), second.result()
+
+
+def attempts(tracking):
+    """Every run of a cell, whatever became of it."""
+    return tracking.client.search_runs([tracking.experiment], tagged({KIND: "cell"}))
+
+
+def made_elsewhere(run):
+    return f"/{os.getpid()}/" not in run.data.tags[WORKER]
+
+
+def test_a_process_that_is_killed_stops_the_benchmark_and_two_at_once_do_the_rest(
+    tmp_path, dataset, alone, monkeypatch
+):
     with miniature(tmp_path / "killed", dataset, {"runner": "processes", "workers": 2}) as params:
         ended = threading.Event()
         killer = threading.Thread(target=kill_the_first, args=("cell", params, ended))
         killer.start()
         with pytest.raises(InputError, match=r"^a worker process was killed.*; lower execution\.workers .* is kept$"):
-            run_benchmark(params, request)
+            run_benchmark(params, Request(subjects="dog"))
         ended.set()
         killer.join()
         tracking = Tracking(params.tracking)
-        adapters = tracking.finished("adapter")
+        adapters, made = tracking.finished("adapter"), tracking.finished("cell")
         assert len(adapters) == 1 + len(MOTIONS)
-        execution = params.execution.model_copy(update={"workers": 1})
-        outcome = run_benchmark(params.model_copy(update={"execution": execution}), request)
-        assert (outcome.finished, outcome.failed) == (len(MOTIONS), 0)
-        assert tracking.finished("adapter") == adapters
-        assert cells_of(tracking) == {cell: made for cell, made in alone.items() if cell[0] == "dog"}
+        for outcome in at_once(params, ExecutionParams(runner="processes", workers=1), monkeypatch):
+            assert (outcome.finished, outcome.failed) == (len(alone), 0)
+        assert cells_of(tracking) == alone
+        rest = [run for run in tracking.runs("cell") if run.data.tags[KEY] not in made]
+        assert {made_elsewhere(run) for run in rest} == {True, False}, "each did some"
+        assert len(tracking.runs("adapter")) == len(SUBJECTS + MOTIONS)
+        assert adapters.items() <= tracking.finished("adapter").items()
         every = tracking.client.search_runs([tracking.experiment])
         assert not [run for run in every if run.info.status == "RUNNING"]
         (stopped,) = [run for run in every if run.data.tags[KIND] == "benchmark" and run.info.status == "FAILED"]
