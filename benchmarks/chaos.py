@@ -2,7 +2,7 @@
 
 Workers do cells through the same claims and records as a benchmark; only the video is a small file made at once, so
 that most of the time goes into what a kill could hurt: creating runs, storing artifacts, ending runs. Two workers share
-the cells at any time, and each kill is of one or the other.
+the cells at any time, and each kill is of one or the other. With `--flow` whole benchmarks are killed (chaos_flow.py).
 """
 
 import argparse
@@ -30,11 +30,21 @@ FORKED = multiprocessing.get_context("forkserver")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=200)
-    kills = parser.parse_args().kills
-    with tempfile.TemporaryDirectory() as folder:
-        figures = {"machine": machine()} | trial(store(Path(folder)), kills, cells=20 * kills)
-    (Path("benchmarks") / "chaos.json").write_text(json.dumps(figures, indent=2) + "\n")
-    print(f"{kills} kills, {figures['cells']} cells: {figures['lost']} lost, {figures['doubled']} doubled")
+    parser.add_argument("--flow", action="store_true", help="kill whole benchmarks, which takes about a minute a kill")
+    arguments = parser.parse_args()
+    kills, path = arguments.kills, Path("benchmarks") / "chaos.json"
+    written, figures = json.loads(path.read_text()), {"machine": machine()}
+    if arguments.flow:
+        from benchmarks import chaos_flow
+
+        figures |= chaos_flow.trial(kills)
+        written["flows"] = figures
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            figures |= trial(store(Path(folder)), kills, cells=20 * kills)
+        written |= figures
+    path.write_text(json.dumps(written, indent=2) + "\n")
+    print(f"{figures['kills']} kills, {figures['cells']} cells: {figures['lost']} lost, {figures['doubled']} doubled")
 
 
 def store(folder: Path) -> TrackingParams:

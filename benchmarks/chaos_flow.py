@@ -1,0 +1,145 @@
+"""Kill whole benchmarks at random moments, for `python -m benchmarks.chaos --flow`: flows, and processes of their pools.
+
+The benchmark is real but small: two subjects, two motions, one step a training and two a video. The same command is
+started again until it is done; then another seed makes new cells of the same adapters, until there were enough kills.
+"""
+
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from itertools import count
+from pathlib import Path
+
+import psutil
+import yaml
+from prefect.settings import get_current_settings
+from prefect.testing.utilities import prefect_test_harness
+
+from benchmarks.pocket import one_step
+from dreamvideo.files import sha256_file
+from dreamvideo.params import TrackingParams
+from flows.claims import is_alive
+from flows.tracking import KEY, KIND, Tracking
+
+COMMAND = [sys.executable, "-c", "from flows.cli import main; main()", "benchmark", "run"]
+KINDS = "adapter", "cell"
+MAKING = 2.0  # seconds, about what an adapter or a cell takes
+STOPPED = 2  # exit code of a benchmark that one of its processes was killed of
+
+
+def trial(kills: int) -> dict:
+    """Kill and start again until there were so many kills and all is done, and hold it against undisturbed runs.
+
+    Returns:
+        How many kills there were, of what and at what; how many adapters and cells there are, are lost, were done twice,
+        or differ by a byte from those of an undisturbed run; and the runs left under way, and processes left alive.
+    """
+    chance, killed, at = random.Random(0), Counter(), Counter()
+    repository = Path.cwd()
+    with tempfile.TemporaryDirectory() as name, prefect_test_harness(server_startup_timeout=120):
+        undisturbed, disturbed = (project(repository, Path(name) / part) for part in ("undisturbed", "disturbed"))
+        for seed in count():
+            begun = time.monotonic()
+            assert start(undisturbed, seed).wait() == 0, said(undisturbed)
+            longest = time.monotonic() - begun
+            while True:
+                process = start(disturbed, seed)
+                if killed.total() < kills and runs_until_a_moment(process, disturbed, longest, chance):
+                    at[doing(disturbed)] += 1
+                    killed[kill(process, chance)] += 1
+                if (code := process.wait()) == 0:
+                    break
+                assert code in (-9, STOPPED), said(disturbed)
+            if killed.total() == kills:
+                return {"kills": kills, "killed": dict(killed), "at": dict(at)} | compared(disturbed, undisturbed)
+
+
+def project(repository: Path, folder: Path) -> Path:
+    """A folder with the data, the weights and parameters of a small benchmark."""
+    folder.mkdir()
+    for part in ("data", "models"):
+        (folder / part).symlink_to(repository / part)
+    content = yaml.safe_load((repository / "params.yaml").read_text())
+    profile = content["profiles"][content["default_profile"]]
+    profile["methods"] = {name: one_step(options) for name, options in profile["methods"].items()}
+    profile["sampling"]["steps"] = 2
+    (folder / "params.yaml").write_text(yaml.safe_dump(content))
+    return folder
+
+
+def start(folder: Path, seed: int) -> subprocess.Popen:
+    """The benchmark as a user starts it."""
+    command = [*COMMAND, "--subjects", "2", "--motions", "2", "--seed", str(seed)]
+    environment = os.environ | {"PREFECT_API_URL": get_current_settings().api.url}
+    with (folder / "log").open("ab") as log:
+        return subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
+
+
+def runs_until_a_moment(process: subprocess.Popen, folder: Path, longest: float, chance: random.Random) -> bool:
+    """Wait for a random moment of its whole life or, as often, of its making something; whether it has not ended by then."""
+    if chance.random() < 0.5:
+        while process.poll() is None and doing(folder) not in KINDS:
+            time.sleep(0.1)
+        longest = MAKING
+    try:
+        process.wait(chance.uniform(0, longest))
+    except subprocess.TimeoutExpired:
+        return True
+    return False
+
+
+def kill(process: subprocess.Popen, chance: random.Random) -> str:
+    """Kill the flow or, as often, a process of its pool, if it has one by now; says which."""
+    pool = [child for child in psutil.Process(process.pid).children() if "spawn_main" in " ".join(child.cmdline())]
+    if pool and chance.random() < 0.5:
+        chance.choice(pool).kill()
+        return "worker"
+    process.kill()
+    return "flow"
+
+
+def doing(folder: Path) -> str:
+    """What a benchmark is at: an adapter, a cell, something else, or nothing that it has recorded."""
+    found = {run.data.tags[KIND] for run in under_way(store(folder)) if is_alive(run)}
+    return next((kind for kind in (*KINDS, "benchmark") if kind in found), "start")
+
+
+def compared(disturbed: Path, undisturbed: Path) -> dict:
+    """What is lost, doubled or different of what was made, and what is left under way."""
+    made, expected = store(disturbed), store(undisturbed)
+    figures = Counter(lost=0, doubled=0, different=0)
+    for kind in KINDS:
+        keys = expected.finished(kind)
+        times = Counter(run.data.tags[KEY] for run in made.runs(kind))
+        figures[f"{kind}s"] = len(keys)
+        figures["lost"] += len(keys.keys() - times.keys())
+        figures["doubled"] += sum(number > 1 for number in times.values())
+        for key, run_id in made.finished(kind).items():
+            figures["different"] += sha256_file(made.fetch(run_id)) != sha256_file(expected.fetch(keys[key]))
+    return dict(figures) | {"under_way": len(under_way(made)), "processes": len(alive(disturbed))}
+
+
+def alive(folder: Path) -> list[psutil.Process]:
+    """The processes that work in a folder, after some seconds for them to end."""
+    found = [process for process in psutil.process_iter(["cwd"]) if process.info["cwd"] == str(folder)]
+    return psutil.wait_procs(found, timeout=10)[1]
+
+
+def store(folder: Path) -> Tracking:
+    """The store of a folder's benchmark."""
+    params = TrackingParams(uri=f"sqlite:///{folder}/mlflow.db", artifacts=folder / "mlruns", experiment="dreamvideo")
+    return Tracking(params)
+
+
+def under_way(tracking: Tracking) -> list:
+    """The runs that have not ended."""
+    return list(tracking.client.search_runs([tracking.experiment], "attributes.status = 'RUNNING'"))
+
+
+def said(folder: Path) -> str:
+    """The end of what the benchmarks of a folder printed."""
+    return (folder / "log").read_text()[-2000:]
