@@ -23,6 +23,8 @@ def stop_if_disk_is_full(error: BaseException) -> None:
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
     """An error, what it came of, and what that came of."""
-    while error is not None:
+    seen = set()
+    while error is not None and id(error) not in seen:  # a chain may come back to where it began
+        seen.add(id(error))
         yield error
         error = error.__cause__ or error.__context__

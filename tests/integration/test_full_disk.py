@@ -68,3 +68,9 @@ def test_a_report_that_does_not_fit_stops_the_benchmark_and_is_whole_or_absent(d
 
 def test_other_failures_are_of_one_piece_of_work():
     stop_if_disk_is_full(RuntimeError("out of memory"))
+
+
+def test_a_failure_that_came_of_itself_is_looked_through_once():
+    first, second = RuntimeError("first"), RuntimeError("second")
+    first.__cause__, second.__cause__ = second, first
+    stop_if_disk_is_full(first)

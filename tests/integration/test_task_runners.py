@@ -82,6 +82,19 @@ def test_two_processes_give_what_one_gives(tmp_path, dataset, alone, runner):
     assert videos == alone
 
 
+@contextmanager
+def killed_at(kind, params):
+    """Within, the process that is at the first run of a kind is killed."""
+    ended = threading.Event()
+    killer = threading.Thread(target=kill_the_first, args=(kind, params, ended))
+    killer.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        killer.join()
+
+
 def kill_the_first(kind, params, ended):
     """Kill the process that is at the first run of a kind, as the system does where memory ends."""
     tracking = Tracking(params.tracking)
@@ -129,13 +142,9 @@ def test_a_process_that_is_killed_stops_the_benchmark_and_two_at_once_do_the_res
     tmp_path, dataset, alone, monkeypatch
 ):
     with miniature(tmp_path / "killed", dataset, {"runner": "processes", "workers": 2}) as params:
-        ended = threading.Event()
-        killer = threading.Thread(target=kill_the_first, args=("cell", params, ended))
-        killer.start()
-        with pytest.raises(InputError, match=r"^a worker process was killed.*; lower execution\.workers .* is kept$"):
+        refused = r"^a worker process was killed.*; lower execution\.workers .* is kept$"
+        with pytest.raises(InputError, match=refused), killed_at("cell", params):
             run_benchmark(params, Request(subjects="dog"))
-        ended.set()
-        killer.join()
         tracking = Tracking(params.tracking)
         adapters, made = tracking.finished("adapter"), tracking.finished("cell")
         assert len(adapters) == 1 + len(MOTIONS)
