@@ -140,7 +140,7 @@ def test_data_and_weights_come_without_git_and_runs_say_which_code_and_data_they
 
 def test_the_deployments_are_registered(project):
     assert len(project.ask("deployments/filter")) == 5
-    assert [pool["status"] for pool in project.ask("work_pools/filter")] == ["READY"], "a worker is there"
+    wait_for(lambda: [pool["status"] for pool in project.ask("work_pools/filter")] == ["READY"])  # a worker is there
 
 
 def test_a_worker_without_credentials_keeps_and_fetches_what_lies_in_the_bucket(project, bucket, tmp_path, monkeypatch):

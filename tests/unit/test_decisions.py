@@ -61,7 +61,9 @@ def history(tracking: Tracking) -> list[tuple]:
 
 
 def start(work, *arguments) -> multiprocessing.Process:
-    process = multiprocessing.get_context("spawn").Process(target=work, args=arguments)
+    forked = multiprocessing.get_context("forkserver")
+    forked.set_forkserver_preload([__name__, "mlflow.store.tracking.sqlalchemy_store"])  # all that takes long to import
+    process = forked.Process(target=work, args=arguments)
     process.start()
     return process
 
