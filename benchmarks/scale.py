@@ -1,7 +1,8 @@
 """What a benchmark costs besides its models, from 6 to 6,000 cells, and a plan of a million: `python -m benchmarks.scale`.
 
 Training, generating and scoring are replaced by files and numbers that are there at once, so all that is left is ours:
-plans, claims, records, artifacts, the registry, the report. Every size runs in a process and a folder of its own.
+plans, claims, records, artifacts, the registry, the report. With `--seconds` a video takes its time, slept, beside which
+claims give their signs of life. Every size runs in a process and a folder of its own.
 """
 
 import argparse
@@ -42,30 +43,35 @@ PLANNED = 1000  # subjects, and as many motions
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--most", type=int, default=6000, choices=SIZES, help="the largest number of cells")
+    parser.add_argument("--seconds", type=float, default=0.0, help="what a video takes")
     parser.add_argument("--only", choices=["plan", *map(str, SIZES)], help="one of them, printed as JSON")
     arguments = parser.parse_args()
+    seconds, path = arguments.seconds, Path("benchmarks") / "scale.json"
     if arguments.only:
-        print(json.dumps(measured(arguments.only)))
+        print(json.dumps(measured(arguments.only, seconds)))
         return
-    figures = {"machine": machine(), "plan": apart("plan")}
-    figures["benchmarks"] = [apart(str(size)) for size in SIZES if size <= arguments.most]
-    (Path("benchmarks") / "scale.json").write_text(json.dumps(figures, indent=2) + "\n")
-    table = Table("", *("" for _ in figures["benchmarks"]))
-    for name in figures["benchmarks"][0]:
-        table.add_row(name, *(f"{row[name]:,.4g}" for row in figures["benchmarks"]))
+    rows = [apart(str(size), seconds) for size in SIZES if size <= arguments.most]
+    if seconds:
+        figures = json.loads(path.read_text()) | {"slept": {"machine": machine(), "benchmarks": rows}}
+    else:
+        figures = {"machine": machine(), "plan": apart("plan"), "benchmarks": rows}
+    path.write_text(json.dumps(figures, indent=2) + "\n")
+    table = Table("", *("" for _ in rows))
+    for name in rows[0]:
+        table.add_row(name, *(f"{row[name]:,.4g}" for row in rows))
     Console().print(table, figures["plan"])
 
 
-def apart(what: str) -> dict:
+def apart(what: str, seconds: float = 0.0) -> dict:
     """The figures of one part, in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.scale", "--only", what]
+    command = [sys.executable, "-m", "benchmarks.scale", "--only", what, "--seconds", str(seconds)]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def measured(what: str) -> dict:
+def measured(what: str, seconds: float) -> dict:
     """The figures of one part, with the most memory that this process took."""
-    figures = plan_a_million() if what == "plan" else benchmark(int(what))
+    figures = plan_a_million() if what == "plan" else benchmark(int(what), seconds)
     return figures | {"peak_memory_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20}
 
 
@@ -94,15 +100,20 @@ def many(catalog: Catalog) -> Catalog:
     return replace(catalog, subjects=copies(catalog.subjects), motions=copies(catalog.motions))
 
 
-def benchmark(size: int) -> dict:
-    """Run a benchmark of so many cells in which nothing is left to a model, then what users do with it."""
+def benchmark(size: int, seconds: float) -> dict:
+    """Run a benchmark of so many cells in which nothing is left to a model, then what users do with it.
+
+    Args:
+        size: how many.
+        seconds: that a video takes, which are not counted among those of a cell.
+    """
     subjects, motions, prompts = SIZES[size]
     request = Request(str(subjects), str(motions), prompts)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         here = {"tracking": store(folder), "execution": ExecutionParams()}  # where the models are left out
         params = load_params().model_copy(update=here)
-        leave_out_the_models(params)
+        leave_out_the_models(params, seconds)
         (folder / "data").symlink_to(params.data.root.resolve())
         (folder / "models").symlink_to(Path("models").resolve())
         os.chdir(folder)
@@ -116,9 +127,10 @@ def benchmark(size: int) -> dict:
             "cells": size,
             "seconds": total,
             "seconds_before_cells": first - begun,
-            "seconds_per_cell": (last - first) / size,
-            "seconds_per_cell_at_first": pace(runs[: max(size // 10, 6)]),
-            "seconds_per_cell_at_last": pace(runs[-max(size // 10, 6) :]),
+            "seconds_of_a_video": seconds,
+            "seconds_per_cell": (last - first) / size - seconds,
+            "seconds_per_cell_at_first": pace(runs[: max(size // 10, 6)]) - seconds,
+            "seconds_per_cell_at_last": pace(runs[-max(size // 10, 6) :]) - seconds,
             "seconds_after_cells": begun + total - last,
             "seconds_planned_again": timed(lambda: plans.forecast(params, request)),
             "seconds_of_report": timed(lambda: write_report(params, outcome.run_id)),
@@ -136,15 +148,15 @@ def pace(runs: list[RunInfo]) -> float:
     return (runs[-1].end_time - runs[0].start_time) / 1000 / len(runs)
 
 
-def leave_out_the_models(params: Params) -> None:
-    """Let training, generating and scoring give what is there at once; for this process."""
+def leave_out_the_models(params: Params, seconds: float) -> None:
+    """Let training and scoring give what is there at once, and generating sleep for so many seconds; for this process."""
     data = params.data
     size = (data.num_frames, 3, data.image_size, data.image_size)
     frames = torch.randint(256, size, dtype=torch.uint8)
     chance = torch.Generator().manual_seed(0)
     trained = Trained({"weight": torch.zeros(1)}, {"adapter": [1.0, 0.5]})
     customize._train_identity = customize._train_motion = lambda *_: (trained, [])
-    cells.sample_video = lambda *_: frames
+    cells.sample_video = lambda *_: time.sleep(seconds) or frames
     Suite.score_video = lambda *_: {name: float(torch.rand((), generator=chance)) for name in metric_names()}
 
 
