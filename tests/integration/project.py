@@ -64,11 +64,9 @@ class Project:
         path = f"deployments/{deployment['id']}/create_flow_run"
         return self.ask(path, parameters=parameters, tags=list(tags), state={"type": "SCHEDULED"})["id"]
 
-    def done(self, name, /, **parameters):
-        """Run a deployment to its end, which is good."""
-        run = self.run(name, **parameters)
-        ended = wait_for(lambda: (state := self.state(run))["end_time"] and state)
-        assert ended["state_type"] == "COMPLETED", ended
+    def ended(self, run_id):
+        """The state of a run once it has ended."""
+        return wait_for(lambda: (state := self.state(run_id))["end_time"] and state)
 
     def state(self, run_id):
         return self.ask("flow_runs/filter", flow_runs={"id": {"any_": [run_id]}})[0]
