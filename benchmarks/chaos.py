@@ -23,6 +23,7 @@ from flows.provenance import machine
 from flows.tracking import KEY, Tracking
 
 LONGEST_WAIT = 0.3  # seconds from when both are at work to the next kill
+AHEAD = 100  # cells that there are to do at every kill, so that it meets a worker at work
 PATIENCE = 120  # seconds
 FORKED = multiprocessing.get_context("forkserver")
 
@@ -41,7 +42,7 @@ def main() -> None:
         written["flows"] = figures
     else:
         with tempfile.TemporaryDirectory() as folder:
-            figures |= trial(store(Path(folder)), kills, cells=20 * kills)
+            figures |= trial(store(Path(folder)), kills)
         written |= figures
     path.write_text(json.dumps(written, indent=2) + "\n")
     print(f"{figures['kills']} kills, {figures['cells']} cells: {figures['lost']} lost, {figures['doubled']} doubled")
@@ -54,22 +55,22 @@ def store(folder: Path) -> TrackingParams:
     return params
 
 
-def trial(params: TrackingParams, kills: int, cells: int, seconds: float = 0.05) -> dict[str, int]:
+def trial(params: TrackingParams, kills: int, seconds: float = 0.05) -> dict[str, int]:
     """Let two workers share the cells, kill one or the other and replace it, let the last two finish, and count.
 
     Args:
         params: the tracking store.
-        kills: how many workers are killed.
-        cells: how many there are to do: so many that no worker is done before it is killed.
+        kills: how many workers are killed at their work.
         seconds: that a cell takes beside its record.
 
     Returns:
         The numbers of kills, cells, cells lost, cells done twice, and runs left under way.
     """
-    chance, keys, lost, killed = random.Random(0), [content_key(index) for index in range(cells)], 0, 0
+    chance, lost, killed = random.Random(0), 0, 0
     before: set[str] = set()
+    keys = [content_key(index) for index in range(AHEAD)]
     workers = [at_work(params, keys, seconds) for _ in range(2)]
-    for _ in range(kills):
+    while killed < kills:
         time.sleep(chance.uniform(0.0, LONGEST_WAIT))
         place = chance.randrange(len(workers))
         killed += workers[place].is_alive()
@@ -78,6 +79,7 @@ def trial(params: TrackingParams, kills: int, cells: int, seconds: float = 0.05)
         after = set(Tracking(params).finished("cell"))
         lost += len(before - after)
         before = after
+        keys += map(content_key, range(len(keys), len(after) + AHEAD))
         workers[place] = at_work(params, keys, seconds)
     for worker in workers:
         worker.join()
@@ -90,7 +92,7 @@ def trial(params: TrackingParams, kills: int, cells: int, seconds: float = 0.05)
     left = tracking.client.search_runs([tracking.experiment], "attributes.status = 'RUNNING'")
     return {
         "kills": killed,
-        "cells": cells,
+        "cells": len(keys),
         "lost": lost + sum(times[key] == 0 for key in keys),
         "doubled": sum(count > 1 for count in times.values()),
         "under_way": len(left),
