@@ -24,6 +24,7 @@ from flows.tracking import KEY, Tracking
 
 LONGEST_WAIT = 0.3  # seconds from when both are at work to the next kill
 AHEAD = 100  # cells that there are to do at every kill, so that it meets a worker at work
+A_STORE = 40  # kills, after which another store begins: each of them has all that is there looked through
 PATIENCE = 120  # seconds
 FORKED = multiprocessing.get_context("forkserver")
 
@@ -41,8 +42,7 @@ def main() -> None:
         figures |= chaos_flow.trial(kills)
         written["flows"] = figures
     else:
-        with tempfile.TemporaryDirectory() as folder:
-            figures |= trial(store(Path(folder)), kills)
+        figures |= trials(kills)
         written |= figures
     path.write_text(json.dumps(written, indent=2) + "\n")
     print(f"{figures['kills']} kills, {figures['cells']} cells: {figures['lost']} lost, {figures['doubled']} doubled")
@@ -55,18 +55,28 @@ def store(folder: Path) -> TrackingParams:
     return params
 
 
-def trial(params: TrackingParams, kills: int, seconds: float = 0.05) -> dict[str, int]:
+def trials(kills: int) -> dict[str, int]:
+    """The numbers of several trials together, each in a store of its own."""
+    total: Counter[str] = Counter()
+    for seed, first in enumerate(range(0, kills, A_STORE)):
+        with tempfile.TemporaryDirectory() as folder:
+            total.update(trial(store(Path(folder)), min(A_STORE, kills - first), seed))
+    return dict(total)
+
+
+def trial(params: TrackingParams, kills: int, seed: int = 0, seconds: float = 0.05) -> dict[str, int]:
     """Let two workers share the cells, kill one or the other and replace it, let the last two finish, and count.
 
     Args:
         params: the tracking store.
         kills: how many workers are killed at their work.
+        seed: of the moments.
         seconds: that a cell takes beside its record.
 
     Returns:
         The numbers of kills, cells, cells lost, cells done twice, and runs left under way.
     """
-    chance, lost, killed = random.Random(0), 0, 0
+    chance, lost, killed = random.Random(seed), 0, 0
     before: set[str] = set()
     keys = [content_key(index) for index in range(AHEAD)]
     workers = [at_work(params, keys, seconds) for _ in range(2)]
