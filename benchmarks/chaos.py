@@ -23,6 +23,7 @@ from flows.provenance import machine
 from flows.tracking import KEY, Tracking
 
 LONGEST_WAIT = 0.3  # seconds from when both are at work to the next kill
+A_CELL = 0.05  # seconds that it takes beside its record
 AHEAD = 100  # cells that there are to do at every kill, so that it meets a worker at work
 A_STORE = 40  # kills, after which another store begins: each of them has all that is there looked through
 PATIENCE = 120  # seconds
@@ -64,14 +65,13 @@ def trials(kills: int) -> dict[str, int]:
     return dict(total)
 
 
-def trial(params: TrackingParams, kills: int, seed: int = 0, seconds: float = 0.05) -> dict[str, int]:
+def trial(params: TrackingParams, kills: int, seed: int = 0) -> dict[str, int]:
     """Let two workers share the cells, kill one or the other and replace it, let the last two finish, and count.
 
     Args:
         params: the tracking store.
         kills: how many workers are killed at their work.
         seed: of the moments.
-        seconds: that a cell takes beside its record.
 
     Returns:
         The numbers of kills, cells, cells lost, cells done twice, and runs left under way.
@@ -79,7 +79,7 @@ def trial(params: TrackingParams, kills: int, seed: int = 0, seconds: float = 0.
     chance, lost, killed = random.Random(seed), 0, 0
     before: set[str] = set()
     keys = [content_key(index) for index in range(AHEAD)]
-    workers = [at_work(params, keys, seconds) for _ in range(2)]
+    workers = [at_work(params, keys, A_CELL) for _ in range(2)]
     while killed < kills:
         time.sleep(chance.uniform(0.0, LONGEST_WAIT))
         place = chance.randrange(len(workers))
@@ -90,7 +90,7 @@ def trial(params: TrackingParams, kills: int, seed: int = 0, seconds: float = 0.
         lost += len(before - after)
         before = after
         keys += map(content_key, range(len(keys), len(after) + AHEAD))
-        workers[place] = at_work(params, keys, seconds)
+        workers[place] = at_work(params, keys, A_CELL)
     for worker in workers:
         worker.join()
     tracking = Tracking(params)

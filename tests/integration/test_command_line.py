@@ -146,7 +146,7 @@ def test_generate_writes_a_video_and_names_the_words_it_does_not_know(folder):
     assert (folder / "out/x.mp4").stat().st_size > 500
     assert "'moon'" in done.stdout
     first = (folder / "out/x.mp4").read_bytes()
-    assert dreamvideo(folder, "generate", *arguments).returncode == 0
+    assert dreamvideo_anew(folder, "generate", *arguments).returncode == 0
     assert (folder / "out/x.mp4").read_bytes() == first
 
 

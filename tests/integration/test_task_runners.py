@@ -72,8 +72,9 @@ def alone(tmp_path_factory, dataset):
     return videos
 
 
-def test_two_workers_of_a_cluster_give_what_one_process_gives(tmp_path, dataset, alone):
-    outcome, videos, workers = cells(tmp_path / "ray", dataset, {"runner": "ray", "workers": 2})
+@pytest.mark.parametrize("runner", ["processes", "ray"])
+def test_two_processes_give_what_one_gives(tmp_path, dataset, alone, runner):
+    outcome, videos, workers = cells(tmp_path / runner, dataset, {"runner": runner, "workers": 2})
     assert (outcome.finished, outcome.failed, outcome.reused) == (4, 0, 0)
     assert outcome.report.name == "report.html"
     assert len(workers) == 2 and not any(f"/{os.getpid()}/" in worker for worker in workers)
