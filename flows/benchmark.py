@@ -27,7 +27,7 @@ from flows.provenance import data_hash, git_commit
 from flows.registration import record_scores
 from flows.report import CELLS, FACTS, PARAMS, report_task, run_facts
 from flows.request import Request
-from flows.task_runners import task_runner
+from flows.task_runners import one_server, task_runner
 from flows.tracking import Tracking, flatten
 from flows.workbench import workbench
 
@@ -72,7 +72,7 @@ def run_benchmark(params: Params, request: Request) -> Outcome:
         policy_of(params)
     run = benchmark_flow.with_options(task_runner=task_runner(params.execution))
     try:
-        with starting:
+        with starting, one_server():
             return run(params.model_dump_json(), request)
     except Exception as error:
         stop_if_disk_is_full(error)

@@ -8,13 +8,13 @@ import socket
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from typing import Any, TypeVar
 
 from prefect import Task
 from prefect.futures import PrefectFuture, as_completed
-from prefect.settings import get_current_settings
+from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_settings
 from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner, ThreadPoolTaskRunner
 
 from dreamvideo.errors import InputError
@@ -64,6 +64,20 @@ def task_runner(execution: ExecutionParams) -> TaskRunner[Any]:
         "local",  # a new one, whatever cluster this machine may have or have had
         init_kwargs={"num_cpus": execution.workers, "include_dashboard": False, "log_to_driver": False},
     )
+
+
+@contextmanager
+def one_server() -> Iterator[None]:
+    """Let this process and those of its pool use one server of Prefect's: where none is named, each would start its own."""
+    if get_current_settings().api.url:
+        yield
+        return
+    from prefect.server.api.server import SubprocessASGIServer  # all of the server, which a worker need not import
+
+    server = SubprocessASGIServer()  # the one that a flow of this process would start
+    server.start()
+    with temporary_settings({PREFECT_API_URL: server.api_url}):
+        yield
 
 
 def _begin_worker() -> None:

@@ -13,6 +13,9 @@ from pathlib import Path
 import psutil
 import pytest
 import yaml
+from prefect import task
+from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_settings
+from prefect.task_runners import ProcessPoolTaskRunner
 
 from dreamvideo.errors import InputError
 from dreamvideo.files import sha256_file
@@ -21,7 +24,7 @@ from flows import cells as making
 from flows.benchmark import run_benchmark
 from flows.claims import WORKER
 from flows.request import Request
-from flows.task_runners import task_runner
+from flows.task_runners import one_server, task_runner
 from flows.tracking import KEY, KIND, REASON, Tracking, tagged
 from tests.integration.conftest import MOTIONS, SUBJECTS, write_params
 
@@ -181,12 +184,27 @@ def test_an_address_without_a_cluster_is_refused_at_once(address):
 
 
 def test_without_a_prefect_server_it_says_so(monkeypatch):
-    from prefect.settings import PREFECT_API_URL, temporary_settings
-
     with temporary_settings(restore_defaults={PREFECT_API_URL}):
         with pytest.raises(InputError, match="dreamvideo server up"):
             task_runner(RAY)
         task_runner(ExecutionParams())
+
+
+def test_where_no_server_is_named_the_processes_of_a_pool_use_the_one_that_is_started():
+    named = get_current_settings().api.url
+    with one_server():
+        assert get_current_settings().api.url == named, "the tests' own"
+    with temporary_settings(restore_defaults={PREFECT_API_URL}), one_server():
+        with ProcessPoolTaskRunner(max_workers=1) as pool:
+            used = pool.submit(servers_of_this_process, {}).result()
+        assert used == (get_current_settings().api.url, 0)
+    assert used[0].startswith("http://127.0.0.1:") and used[0] != named
+
+
+@task
+def servers_of_this_process():
+    """The address that tasks report to here, and how many processes this one has started."""
+    return get_current_settings().api.url, len(psutil.Process().children())
 
 
 def test_without_ray_it_says_how_to_get_it(monkeypatch):
