@@ -2,7 +2,8 @@
 
 Training, generating and scoring are replaced by files and numbers that are there at once, so all that is left is ours:
 plans, claims, records, artifacts, the registry, the report. With `--seconds` a video takes its time, slept, beside which
-claims give their signs of life. Every size runs in a process and a folder of its own.
+claims give their signs of life, and with `--workers` as many processes share a benchmark, as those of a machine with
+several GPUs do. Every size runs in a process and a folder of its own.
 """
 
 import argparse
@@ -14,10 +15,11 @@ import sys
 import tempfile
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
-from mlflow.entities import RunInfo
+from mlflow.entities import Run
 from rich.console import Console
 from rich.table import Table
 
@@ -27,13 +29,15 @@ from dreamvideo.methods.contract import Trained
 from dreamvideo.params import ExecutionParams, Params, load_params
 from evaluation.metrics import metric_names
 from evaluation.suite import Suite
-from flows import cells, customize
+from flows import cells, customize, task_runners
 from flows import forecast as plans
 from flows.benchmark import run_benchmark
+from flows.claims import WORKER
 from flows.provenance import machine
 from flows.report import write_report
 from flows.request import Request
 from flows.tracking import Tracking
+from flows.workbench import workbench
 
 # Subjects, motions and prompts of each size.
 SIZES = {6: (2, 3, 1), 60: (6, 10, 1), 600: (20, 30, 1), 6000: (20, 30, 10)}
@@ -44,15 +48,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--most", type=int, default=6000, choices=SIZES, help="the largest number of cells")
     parser.add_argument("--seconds", type=float, default=0.0, help="what a video takes")
+    parser.add_argument("--workers", type=int, default=1, help="processes that share a benchmark")
     parser.add_argument("--only", choices=["plan", *map(str, SIZES)], help="one of them, printed as JSON")
     arguments = parser.parse_args()
-    seconds, path = arguments.seconds, Path("benchmarks") / "scale.json"
+    seconds, workers, path = arguments.seconds, arguments.workers, Path("benchmarks") / "scale.json"
     if arguments.only:
-        print(json.dumps(measured(arguments.only, seconds)))
+        print(json.dumps(measured(arguments.only, seconds, workers)))
         return
-    rows = [apart(str(size), seconds) for size in SIZES if size <= arguments.most]
+    rows = [apart(str(size), seconds, workers) for size in SIZES if workers <= size <= arguments.most]
     if seconds:
-        figures = json.loads(path.read_text()) | {"slept": {"machine": machine(), "benchmarks": rows}}
+        slept = {"machine": machine(), "workers": workers, "benchmarks": rows}
+        figures = json.loads(path.read_text()) | {"slept": slept}
     else:
         figures = {"machine": machine(), "plan": apart("plan"), "benchmarks": rows}
     path.write_text(json.dumps(figures, indent=2) + "\n")
@@ -62,17 +68,19 @@ def main() -> None:
     Console().print(table, figures["plan"])
 
 
-def apart(what: str, seconds: float = 0.0) -> dict:
+def apart(what: str, seconds: float = 0.0, workers: int = 1) -> dict:
     """The figures of one part, in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.scale", "--only", what, "--seconds", str(seconds)]
+    command = [sys.executable, "-m", "benchmarks.scale", "--only", what]
+    command += ["--seconds", str(seconds), "--workers", str(workers)]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def measured(what: str, seconds: float) -> dict:
-    """The figures of one part, with the most memory that this process took."""
-    figures = plan_a_million() if what == "plan" else benchmark(int(what), seconds)
-    return figures | {"peak_memory_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20}
+def measured(what: str, seconds: float, workers: int) -> dict:
+    """The figures of one part, with the most memory that this process took, and that the largest of its own took."""
+    figures = plan_a_million() if what == "plan" else benchmark(int(what), seconds, workers)
+    memory = {"": resource.RUSAGE_SELF} | ({"of_a_worker_": resource.RUSAGE_CHILDREN} if workers > 1 else {})
+    return figures | {f"peak_memory_{of}gib": resource.getrusage(who).ru_maxrss / 2**20 for of, who in memory.items()}
 
 
 def plan_a_million() -> dict:
@@ -100,20 +108,22 @@ def many(catalog: Catalog) -> Catalog:
     return replace(catalog, subjects=copies(catalog.subjects), motions=copies(catalog.motions))
 
 
-def benchmark(size: int, seconds: float) -> dict:
+def benchmark(size: int, seconds: float, workers: int) -> dict:
     """Run a benchmark of so many cells in which nothing is left to a model, then what users do with it.
 
     Args:
         size: how many.
         seconds: that a video takes, which are not counted among those of a cell.
+        workers: how many processes share it.
     """
     subjects, motions, prompts = SIZES[size]
     request = Request(str(subjects), str(motions), prompts)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        here = {"tracking": store(folder), "execution": ExecutionParams()}  # where the models are left out
-        params = load_params().model_copy(update=here)
+        spread = ExecutionParams(runner="processes", workers=workers) if workers > 1 else ExecutionParams()
+        params = load_params().model_copy(update={"tracking": store(folder), "execution": spread})
         leave_out_the_models(params, seconds)
+        task_runners._begin_worker = partial(begin_worker, params.model_dump_json(), seconds)
         (folder / "data").symlink_to(params.data.root.resolve())
         (folder / "models").symlink_to(Path("models").resolve())
         os.chdir(folder)
@@ -121,31 +131,46 @@ def benchmark(size: int, seconds: float) -> dict:
         outcome = run_benchmark(params, request)
         total = time.time() - begun
         assert (outcome.finished, outcome.failed) == (size, 0)
-        runs = sorted((run.info for run in Tracking(params.tracking).runs("cell")), key=lambda run: run.start_time)
-        first, last = runs[0].start_time / 1000, runs[-1].end_time / 1000
+        runs = sorted(Tracking(params.tracking).runs("cell"), key=lambda run: run.info.start_time)
+        first, last = runs[0].info.start_time / 1000, max(run.info.end_time for run in runs) / 1000
+        part = max(size // 10, 6 * workers)
         figures = {
             "cells": size,
             "seconds": total,
             "seconds_before_cells": first - begun,
             "seconds_of_a_video": seconds,
-            "seconds_per_cell": (last - first) / size - seconds,
-            "seconds_per_cell_at_first": pace(runs[: max(size // 10, 6)]) - seconds,
-            "seconds_per_cell_at_last": pace(runs[-max(size // 10, 6) :]) - seconds,
+            "seconds_per_cell": pace(runs) - seconds,
+            "seconds_per_cell_at_first": pace(runs[:part]) - seconds,
+            "seconds_per_cell_at_last": pace(runs[-part:]) - seconds,
             "seconds_after_cells": begun + total - last,
-            "seconds_planned_again": timed(lambda: plans.forecast(params, request)),
-            "seconds_of_report": timed(lambda: write_report(params, outcome.run_id)),
-            "report_megabytes": outcome.report.stat().st_size / 1e6,
-            "mlflow_megabytes": (folder / "mlflow.db").stat().st_size / 1e6,
-            "artifact_megabytes": sum(path.stat().st_size for path in folder.glob("mlruns/**/*.*")) / 1e6,
-            "again_seconds": timed(lambda: run_benchmark(params, request)),
         }
+        if not seconds:  # to what follows it is all the same
+            figures |= {
+                "seconds_planned_again": timed(lambda: plans.forecast(params, request)),
+                "seconds_of_report": timed(lambda: write_report(params, outcome.run_id)),
+                "report_megabytes": outcome.report.stat().st_size / 1e6,
+                "mlflow_megabytes": (folder / "mlflow.db").stat().st_size / 1e6,
+                "artifact_megabytes": sum(path.stat().st_size for path in folder.glob("mlruns/**/*.*")) / 1e6,
+                "again_seconds": timed(lambda: run_benchmark(params, request)),
+            }
         os.chdir("/")
     return figures
 
 
-def pace(runs: list[RunInfo]) -> float:
-    """Seconds a cell, from the beginning of the first to the end of the last."""
-    return (runs[-1].end_time - runs[0].start_time) / 1000 / len(runs)
+def pace(runs: list[Run]) -> float:
+    """Seconds of a worker for a cell: from the end of its first, for which it has to load much, to the end of its last."""
+    ends: dict[str, list[int]] = {}
+    for run in runs:
+        ends.setdefault(run.data.tags[WORKER], []).append(run.info.end_time)
+    return sum(max(times) - min(times) for times in ends.values()) / 1000 / (len(runs) - len(ends))
+
+
+def begin_worker(params_json: str, seconds: float) -> None:
+    """What a process of the pool begins with: nothing is left out there yet, and what it loads is no cost of a cell."""
+    task_runners._begin_worker()
+    bench = workbench(params_json)
+    leave_out_the_models(bench.params, seconds)
+    assert bench.base and bench.suite
 
 
 def leave_out_the_models(params: Params, seconds: float) -> None:
@@ -155,9 +180,23 @@ def leave_out_the_models(params: Params, seconds: float) -> None:
     frames = torch.randint(256, size, dtype=torch.uint8)
     chance = torch.Generator().manual_seed(0)
     trained = Trained({"weight": torch.zeros(1)}, {"adapter": [1.0, 0.5]})
-    customize._train_identity = customize._train_motion = lambda *_: (trained, [])
+
+    def train(*_) -> tuple[Trained, list]:
+        wait_for_all(params.execution.workers)
+        return trained, []
+
+    customize._train_identity = customize._train_motion = train
     cells.sample_video = lambda *_: time.sleep(seconds) or frames
     Suite.score_video = lambda *_: {name: float(torch.rand((), generator=chance)) for name in metric_names()}
+
+
+def wait_for_all(workers: int) -> None:
+    """Until all processes of the pool have begun, or the first would have made some cells alone."""
+    ready = Path("ready")
+    ready.mkdir(exist_ok=True)
+    (ready / str(os.getpid())).touch()
+    while len(list(ready.iterdir())) < workers:
+        time.sleep(0.1)
 
 
 def timed(work) -> float:
