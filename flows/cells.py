@@ -63,6 +63,7 @@ def run_cell(bench: Workbench, plan: CellPlan, adapters: dict[str, str], parent:
         claimed(bench.tracking, KIND, name, plan.key, bench.provenance, parent) as record,
         tempfile.TemporaryDirectory() as folder,
     ):
+        bench.verify(plan)
         for kind, wanted, key in (
             ("subject", plan.subject, plan.subject_key),
             ("motion", plan.motion, plan.motion_key),

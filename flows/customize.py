@@ -1,7 +1,8 @@
 """Train adapters: one MLflow run each, with its loss curve and previews, found again by key."""
 
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import torch
@@ -14,7 +15,7 @@ from dreamvideo.dataset.images import open_image, read_image, read_mask
 from dreamvideo.files import seed_from
 from dreamvideo.memory import memory_explained, training_remedy
 from dreamvideo.methods.contract import MotionData, SubjectData, Trained
-from dreamvideo.params import Params
+from dreamvideo.params import ExecutionParams, Params
 from dreamvideo.sample import sample_latents
 from dreamvideo.weights import save_weights
 from flows.claims import Taken, claimed, made_once
@@ -48,7 +49,9 @@ def train_adapter(bench: Workbench, plan: AdapterPlan) -> str:
     with (
         claimed(bench.tracking, KIND, f"{plan.kind} {plan.name}", plan.key, tags) as record,
         tempfile.TemporaryDirectory() as folder,
+        threads_of_a_worker(bench.params.execution),
     ):
+        bench.verify(plan)
         record.params |= flatten(recipes[plan.kind]()) | {
             "method": bench.method.name,
             "base_model": bench.base.key[:12],
@@ -64,6 +67,17 @@ def train_adapter(bench: Workbench, plan: AdapterPlan) -> str:
         bench.tracking.keep(record, path)
         bench.tracking.attach(record.run_id, *previews)
     return record.run_id
+
+
+@contextmanager
+def threads_of_a_worker(execution: ExecutionParams) -> Iterator[None]:
+    """As many threads as a worker of the profile has: an adapter's last bits depend on them, whatever command trains it."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(before if execution.runner == "local" else 1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def ensure_adapter(bench: Workbench, plan: AdapterPlan) -> tuple[str, bool]:

@@ -6,14 +6,15 @@ from threading import Lock
 
 from dreamvideo.base_models import load_base_model
 from dreamvideo.base_models.contract import VideoDiffusionModel
-from dreamvideo.dataset.catalog import Catalog, load_catalog
+from dreamvideo.dataset.catalog import Catalog, load_catalog, verify_entry
 from dreamvideo.dataset.catalog_fields import CATALOG_NAME
+from dreamvideo.errors import InputError
 from dreamvideo.files import sha256_file
 from dreamvideo.memory import loading_remedy, memory_explained
 from dreamvideo.methods.contract import Method
 from dreamvideo.params import Params
 from evaluation.suite import Suite
-from flows.plan import Keys, build_method
+from flows.plan import AdapterPlan, CellPlan, Keys, build_method
 from flows.provenance import data_hash, git_commit
 from flows.reuse import reuse
 from flows.tracking import Tracking
@@ -26,6 +27,7 @@ class Workbench:
         self.params = params
         self.sampling = Lock()  # the base model holds one composition at a time
         self._adapters: dict[str, Path] = {}
+        self._verified: set[str] = set()  # contents of subjects and motions whose files are what the catalog says
 
     @cached_property
     def catalog(self) -> Catalog:
@@ -76,6 +78,34 @@ class Workbench:
         if run_id not in self._adapters:
             self._adapters[run_id] = reuse(self.tracking, run_id)
         return self._adapters[run_id]
+
+    def verify(self, planned: AdapterPlan | CellPlan) -> None:
+        """Make sure that a result of this process would be what its key says, before it is recorded under it.
+
+        Data, weights and parameters may have changed since the plan was made, or be others on another machine.
+
+        Raises:
+            InputError: it would not be, or a file that it is made of is not what the catalog says.
+        """
+        catalog, keys = self.catalog, self.keys
+        if isinstance(planned, CellPlan):
+            subject, motion = entries = catalog.subject(planned.subject), catalog.motion(planned.motion)
+            here = keys.cell(subject, motion, planned.prompt, planned.seed)
+        elif planned.kind == "identity":
+            entries = (catalog.subject(planned.name),)
+            here = keys.identity(*entries)
+        else:
+            entries = (catalog.motion(planned.name),)
+            here = keys.motion(*entries)
+        if here.key != planned.key:
+            raise InputError(
+                "data/ or models/ is not what it was where the benchmark was planned; bring them to one version on every "
+                "machine, and run the same command again"
+            )
+        for entry in entries:
+            if entry.content_key not in self._verified:
+                verify_entry(catalog, entry)
+                self._verified.add(entry.content_key)
 
     @property
     def provenance(self) -> dict[str, str]:

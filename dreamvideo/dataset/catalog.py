@@ -169,22 +169,29 @@ def verify_files(catalog: Catalog) -> None:
     Raises:
         InputError: the first file that is missing, cannot be read or differs.
     """
-    for kind, entries in (("subject", catalog.subjects), ("motion", catalog.motions)):
-        for entry in entries.values():
-            for relative, expected in entry.sha256.items():
-                path = catalog.root / relative
-                if not path.is_file():
-                    raise InputError(f"{kind} {entry.name!r}: file {relative} does not exist; {PULL}")
-                try:
-                    found = files.sha256_file(path)
-                except OSError as error:
-                    raise InputError(
-                        f"{kind} {entry.name!r}: file {relative} cannot be read ({error.strerror}); mend its permissions"
-                    ) from error
-                if found != expected:
-                    raise InputError(
-                        f"{kind} {entry.name!r}: file {relative} differs from its SHA-256; delete it and {PULL}"
-                    )
+    for entry in (*catalog.subjects.values(), *catalog.motions.values()):
+        verify_entry(catalog, entry)
+
+
+def verify_entry(catalog: Catalog, entry: Subject | Motion) -> None:
+    """Compare every file of one subject or motion with its SHA-256.
+
+    Raises:
+        InputError: the first file that is missing, cannot be read or differs.
+    """
+    what = f"{'subject' if isinstance(entry, Subject) else 'motion'} {entry.name!r}"
+    for relative, expected in entry.sha256.items():
+        path = catalog.root / relative
+        if not path.is_file():
+            raise InputError(f"{what}: file {relative} does not exist; {PULL}")
+        try:
+            found = files.sha256_file(path)
+        except OSError as error:
+            raise InputError(
+                f"{what}: file {relative} cannot be read ({error.strerror}); mend its permissions"
+            ) from error
+        if found != expected:
+            raise InputError(f"{what}: file {relative} differs from its SHA-256; delete it and {PULL}")
 
 
 def _subject(name: str, entry: Entry) -> Subject:

@@ -123,6 +123,7 @@ def bench(tmp_path):
         method=SimpleNamespace(name="dreamvideo"),
         base=SimpleNamespace(key="tiny"),
         keys=SimpleNamespace(composition="c", scoring=lambda *_: "s"),
+        verify=lambda _: None,
         provenance={},
     )
 

@@ -9,7 +9,7 @@ import torch
 from dreamvideo.base_models.contract import VideoDiffusionModel
 from dreamvideo.errors import InputError
 from dreamvideo.files import sha256_file
-from dreamvideo.params import load_params
+from dreamvideo.params import ExecutionParams, load_params
 from evaluation.metrics import METRICS, Metric
 from flows import cells, customize
 from flows.benchmark import run_benchmark
@@ -23,10 +23,22 @@ from tests.integration.benchmark.conftest import runs_of
 from tests.integration.conftest import dreamvideo
 
 
+@pytest.fixture
+def brightness(monkeypatch):
+    """One more metric, as a process that begins with it has it."""
+    metric = Metric(lambda features: 0.25, "brightness", "Brightness", "a constant", "a test")
+    monkeypatch.setitem(METRICS._entries, "brightness", metric)
+    _workbench.cache_clear()
+    yield
+    _workbench.cache_clear()
+
+
 def test_a_second_run_computes_nothing_and_ends_what_a_killed_one_left_under_way(first, monkeypatch):
     tracking = Tracking(load_params().tracking)
-    tags = {KIND: "benchmark", WORKER: "elsewhere/1/1.00", ALIVE: "0"}
-    killed = tracking.client.create_run(tracking.experiment, tags=tags).info.run_id
+    killed = [
+        tracking.client.create_run(tracking.experiment, tags={KIND: kind, WORKER: "elsewhere/1/1.00", ALIVE: "0"})
+        for kind in ("benchmark", "adapter", "cell", "reused cell", "gate", "composition")
+    ]
     keys = sorted(run.data.tags[KEY] for run in runs_of("cell"))
     for model in ("base", "suite"):  # what is cached needs no model in memory
         monkeypatch.setattr(Workbench, model, property(lambda _, model=model: pytest.fail(f"{model} was loaded")))
@@ -42,7 +54,7 @@ def test_a_second_run_computes_nothing_and_ends_what_a_killed_one_left_under_way
         assert mlflow.artifacts.download_artifacts(run.data.tags[VIDEO]).endswith("video.mp4")
     assert sorted(run.data.tags[KEY] for run in runs_of("cell")) == keys
     assert len(runs_of("adapter")) == 4
-    assert tracking.get(killed).info.status == "KILLED"
+    assert {tracking.get(run.info.run_id).info.status for run in killed} == {"KILLED"}
 
 
 def test_data_that_passed_is_examined_again_once_a_file_is_another(project, first):
@@ -57,6 +69,48 @@ def test_data_that_passed_is_examined_again_once_a_file_is_another(project, firs
     assert len(runs_of("gate")) == gates
 
 
+def test_nothing_is_recorded_under_a_key_of_other_data(project, first):
+    catalog, before = project / "data/catalog.yaml", len(runs_of("adapter"))
+    narrow = {"dreamvideo": load_params().methods["dreamvideo"] | {"bottleneck": 0.125}}
+    params = load_params().model_copy(update={"methods": narrow})
+    bench = Workbench(params)
+    dog, van = bench.catalog.subject("dog"), bench.catalog.subject("van")
+    planned = [bench.keys.identity(dog), bench.keys.cell(dog, bench.catalog.motion("square"), "a *", 7)]
+    whole = catalog.read_text()
+    catalog.write_text(whole.replace("class_word: dog", "class_word: cat"))
+    attempts = (
+        lambda other: customize.train_adapter(other, planned[0]),
+        lambda other: cells.run_cell(other, planned[1], {}, first.run_id),
+    )
+    for attempt in attempts:
+        with pytest.raises(InputError, match="is not what it was where the benchmark was planned"):
+            attempt(Workbench(params))
+    catalog.write_text(whole)
+    image = van.images[0]
+    pixels = image.read_bytes()
+    image.write_bytes(pixels + b"0")
+    with pytest.raises(InputError, match=f"{image.name} differs from its SHA-256"):
+        customize.train_adapter(bench, bench.keys.identity(van))
+    image.write_bytes(pixels)
+    assert len(runs_of("adapter")) == before
+
+
+def test_an_adapter_is_trained_by_as_many_threads_as_a_worker_has_whatever_trains_it(first, monkeypatch):
+    seen, real = [], customize._train_identity
+    monkeypatch.setattr(
+        customize, "_train_identity", lambda *given: seen.append(torch.get_num_threads()) or real(*given)
+    )
+    params, before = load_params(), torch.get_num_threads()
+    narrow = {"dreamvideo": params.methods["dreamvideo"] | {"bottleneck": 0.25}}
+    spread = {"methods": narrow, "execution": ExecutionParams(runner="processes", workers=2)}
+    torch.set_num_threads(2)
+    try:
+        customize.customize(params.model_copy(update=spread), "identity", "dog")
+        assert (seen, torch.get_num_threads()) == ([1], 2)
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_the_same_cell_made_again_gives_the_same_video(first, monkeypatch):
     tracking, run = Tracking(load_params().tracking), runs_of("cell")[0]
     before = sha256_file(tracking.fetch(run.info.run_id))
@@ -66,11 +120,9 @@ def test_the_same_cell_made_again_gives_the_same_video(first, monkeypatch):
     assert sha256_file(tracking.fetch(again.info.run_id)) == before
 
 
-def test_a_new_metric_scores_the_videos_that_are_there(first, monkeypatch):
+def test_a_new_metric_scores_the_videos_that_are_there(first, brightness, monkeypatch):
     before = {run.data.params["subject"] + run.data.params["motion"]: run for run in runs_of("cell")}
     monkeypatch.setattr(cells, "sample_video", None)  # nothing may be generated
-    brightness = Metric(lambda features: 0.25, "brightness", "Brightness", "a constant", "a test")
-    monkeypatch.setitem(METRICS._entries, "brightness", brightness)
     outcome = run_benchmark(load_params(), Request())
     assert (outcome.finished, outcome.failed, outcome.reused) == (4, 0, 0)
     tracking = Tracking(load_params().tracking)
@@ -82,15 +134,14 @@ def test_a_new_metric_scores_the_videos_that_are_there(first, monkeypatch):
         assert run.data.metrics["clip_t"] == old.data.metrics["clip_t"]
 
 
-def test_a_damaged_video_that_is_to_be_scored_again_is_generated_instead(first, monkeypatch):
+def test_a_damaged_video_that_is_to_be_scored_again_is_generated_instead(first, request, monkeypatch):
     tracking, generated, real = Tracking(load_params().tracking), [], cells.sample_video
     run_benchmark(load_params(), Request(seed=4))
     damaged = next(run for run in runs_of("cell") if run.data.params["seed"] == "4")
     path = Path("mlruns") / damaged.info.run_id / "artifacts/video.mp4"
     path.write_bytes(path.read_bytes()[:-8])
     monkeypatch.setattr(cells, "sample_video", lambda *given: generated.append(given[1]) or real(*given))
-    brightness = Metric(lambda features: 0.25, "brightness", "Brightness", "a constant", "a test")
-    monkeypatch.setitem(METRICS._entries, "brightness", brightness)
+    request.getfixturevalue("brightness")
     outcome = run_benchmark(load_params(), Request(seed=4))
     assert (outcome.finished, outcome.failed) == (4, 0)
     (remade,) = (tracking.find("cell", plan.key) for plan in generated)
