@@ -24,6 +24,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
 from dreamvideo.errors import InputError, masked
 from dreamvideo.files import sha256_file
 from dreamvideo.params import TrackingParams
+from flows.scratch import scratch_folder
 from flows.tracking_address import TRACKING_URI, credentials_apart, use
 
 KIND, KEY, ARTIFACT, SHA256 = "dreamvideo.kind", "dreamvideo.key", "dreamvideo.artifact", "dreamvideo.sha256"
@@ -58,7 +59,7 @@ class Tracking:
 
     def __init__(self, params: TrackingParams) -> None:
         self.params = params
-        self._scratch = tempfile.TemporaryDirectory(prefix="dreamvideo-")  # for downloads; goes with this object
+        self._scratch = scratch_folder()  # for downloads; goes with this object
         # The environment's address may hold a password, so it never becomes a parameter that is stored.
         self.uri = credentials_apart(os.environ.get(TRACKING_URI) or params.uri)
         use(self.uri)
@@ -193,7 +194,7 @@ class Tracking:
 
         Raises:
             Damaged: the run has no such artifact, or it is not what was stored.
-            InputError: there is no such run.
+            InputError: there is no such run, or the artifact store is not there.
             MlflowException, OSError: the store does not answer, or what it has cannot be read.
         """
         run = self.get(run_id)
@@ -217,6 +218,11 @@ class Tracking:
             # Whoever reads that something is missing deletes the run: it is said where the store lists others, but not this.
             if artifact in [stored.path for stored in self.client.list_artifacts(run.info.run_id)]:
                 raise
+            root = self.client.get_experiment(self.experiment).artifact_location
+            if not mlflow.artifacts.list_artifacts(artifact_uri=root, tracking_uri=self.uri):
+                raise InputError(
+                    f"{masked(root)} is not there or holds nothing, so no artifact can be read; mount it, or move it back to where it was"
+                ) from error
             raise Damaged(
                 f"run {run.info.run_id}: its artifact {artifact} is missing; "
                 "delete this run in MLflow and run the benchmark again"

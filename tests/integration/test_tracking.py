@@ -10,7 +10,8 @@ from mlflow.exceptions import MlflowException
 
 from dreamvideo.errors import InputError
 from dreamvideo.params import TrackingParams
-from flows.tracking import REASON, Tracking
+from flows.reuse import reuse
+from flows.tracking import REASON, Damaged, Tracking
 from tests.conftest import empty_store
 
 
@@ -50,6 +51,10 @@ def test_an_experiment_that_another_machine_makes_at_the_same_time_is_taken(para
     [
         ("https://ann:secret@tracking.example.org/x", "https://ann:***@tracking.example.org/x"),
         ("postgresql://ann:secret@db:5432/mlflow", "postgresql://ann:***@db:5432/mlflow"),
+        ("postgresql://ann:se/cr@et@db:5432/mlflow", "postgresql://ann:***@db:5432/mlflow"),
+        ("postgresql://db/mlflow?user=ann&password=secret&x=1", "postgresql://db/mlflow?user=ann&password=***&x=1"),
+        ("https://a-token@tracking.example.org", "https://***@tracking.example.org"),
+        ("postgresql://ann@db/mlflow", "postgresql://ann@db/mlflow"),
         ("http://127.0.0.1:5000", "http://127.0.0.1:5000"),
         ("sqlite:///mlflow.db", "sqlite:///mlflow.db"),
     ],
@@ -103,10 +108,11 @@ def test_an_unknown_run_is_one_sentence(params, run_id):
         Tracking(params).get(run_id)
 
 
-def test_a_missing_artifact_is_one_sentence(params):
+def test_a_missing_artifact_is_one_sentence(params, tmp_path):
     tracking = Tracking(params)
+    (tmp_path / "other.json").write_text("{}")
     with tracking.run("benchmark", "a benchmark", "0" * 64, {}) as record:
-        pass
+        tracking.attach(record.run_id, tmp_path / "other.json")
     with pytest.raises(InputError, match=r"its artifact cells\.json is missing; delete this run"):
         tracking.download(record.run_id, "cells.json")
 
@@ -154,3 +160,17 @@ def test_each_download_is_a_file_of_its_own_for_an_earlier_one_may_be_in_use(par
     first, second = tracking.fetch(record.run_id), tracking.fetch(record.run_id)
     assert first != second
     assert first.read_bytes() == second.read_bytes() == artifact.read_bytes()
+
+
+def test_a_store_whose_artifacts_are_not_mounted_has_not_lost_them(params, tmp_path):
+    tracking = Tracking(params)
+    (tmp_path / "video.mp4").write_bytes(b"frames")
+    with tracking.run("cell", "a cell", "key", {}) as record:
+        tracking.keep(record, tmp_path / "video.mp4")
+    params.artifacts.rename(tmp_path / "elsewhere")
+    with pytest.raises(InputError, match="is not there or holds nothing") as refused:
+        reuse(tracking, record.run_id)
+    assert not isinstance(refused.value, Damaged)
+    (tmp_path / "elsewhere").rename(params.artifacts)
+    assert reuse(tracking, record.run_id).read_bytes() == b"frames"
+    assert tracking.get(record.run_id).info.status == "FINISHED"
