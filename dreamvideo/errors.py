@@ -23,8 +23,10 @@ def unknown_name(kind: str, name: str, known: Iterable[str], prefix: str = "") -
 
 
 def masked(text: str) -> str:
-    """A text without the passwords of the addresses in it."""
-    return re.sub(r"(?<=//)([^/@:\s]*):[^/@\s]*@", r"\1:***@", text)
+    """A text without the passwords of the addresses in it, and without a token that stands for name and password."""
+    text = re.sub(r"(?<=//)([^/@:\s]*):\S*@", r"\1:***@", text)  # up to the last @: a password may hold / and @
+    text = re.sub(r"(https?://)[^/@:\s]+@", r"\1***@", text)
+    return re.sub(r"(?i)\b(\w*(?:password|passwd|token|secret)=)[^&\s'\"]+", r"\1***", text)
 
 
 def in_brief(error: Exception) -> str:

@@ -1,6 +1,7 @@
 """Alerts: Prefect automations that post a line to a webhook: a run failed or does not start, a schedule is done, scores fell."""
 
 import os
+from contextlib import suppress
 from datetime import timedelta
 from uuid import UUID
 
@@ -11,7 +12,7 @@ from prefect.client.schemas.objects import StateType
 from prefect.events import emit_event
 from prefect.events.actions import ActionTypes, CallWebhook, ChangeFlowRunState
 from prefect.events.schemas.automations import EventTrigger, Posture
-from prefect.exceptions import PrefectHTTPStatusError
+from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.types import SecretDict
 
 from dreamvideo.errors import InputError
@@ -82,6 +83,8 @@ def set_up_alerts(client: SyncPrefectClient) -> bool:
             trigger = EventTrigger(**{"posture": Posture.Reactive, "threshold": 1} | when)
             payload = '{"text": {% filter tojson %}' + words + "{% endfilter %}}"
             _automate(client, name, trigger, CallWebhook(block_document_id=block, payload=payload))
+    else:
+        _forget_webhook(client)
     return bool(url)
 
 
@@ -97,6 +100,16 @@ def _webhook(url: str) -> UUID:
     except PrefectHTTPStatusError as error:
         # Its own message repeats what was sent.
         raise RuntimeError(f"Prefect does not take the webhook (status {error.response.status_code})") from None
+
+
+def _forget_webhook(client: SyncPrefectClient) -> None:
+    """Let nothing be told to the webhook of an earlier time."""
+    for name in TOLD:
+        for automation in client.read_automations_by_name(name):
+            client.delete_automation(automation.id)
+    with suppress(ObjectNotFound):
+        block = client.read_block_document_by_name(BLOCK, Webhook.get_block_type_slug(), include_secrets=False)
+        client.delete_block_document(block.id)
 
 
 def _automate(client: SyncPrefectClient, name: str, trigger: EventTrigger, action: ActionTypes) -> None:

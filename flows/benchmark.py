@@ -14,12 +14,14 @@ from dreamvideo.params import Params
 from flows.cells import KIND as CELL
 from flows.claims import attended, end_abandoned
 from flows.compare import benchmark_cells
+from flows.composition import KIND as COMPOSITION
 from flows.composition import register_all
 from flows.customize import KIND as ADAPTER
 from flows.evidence import policy_of
 from flows.failures import stop_if_disk_is_full
+from flows.gate import KIND as GATE
 from flows.gate import gate_task
-from flows.missing import load_models, run_missing, train_missing
+from flows.missing import REUSED, load_models, run_missing, train_missing
 from flows.plan import Plan, plan_benchmark
 from flows.progress import console
 from flows.promotion import propose
@@ -102,7 +104,7 @@ def _benchmark(params_json: str, request: Request) -> Outcome:
         "mlflow.source.git.commit": git_commit(),
         "dreamvideo.command": request.command(params.method, params.profile),
     }
-    for kind in (KIND, ADAPTER, CELL):
+    for kind in (KIND, ADAPTER, CELL, REUSED, GATE, COMPOSITION):
         end_abandoned(tracking, kind)
     with attended(tracking, KIND, name, content_key([cell.key for cell in plan.cells]), tags) as record:
         record.params |= flatten(params.model_dump(include={"sampling", "benchmark", "data", "base_model"}))

@@ -11,12 +11,13 @@ from dreamvideo.dataset.catalog_fields import CATALOG_NAME
 from dreamvideo.errors import InputError
 from dreamvideo.files import content_key, sha256_file
 from dreamvideo.params import Params
+from flows.claims import attended
 from flows.progress import console
 from flows.provenance import data_hash
 from flows.tracking import Tracking
 
 KIND = "gate"
-REVISION = 2  # raise it when the expectations change
+REVISION = 3  # raise it when the expectations change
 RESULT, PAGE = "gate.json", "gate.html"
 
 
@@ -49,7 +50,7 @@ def pass_gate(params: Params, counted: bool = True) -> str:
     from dreamvideo.dataset.expectations import validate
 
     tags = {"dreamvideo.data_hash": data_hash(catalog), "dreamvideo.profile": params.profile}
-    with console.status("checking the data"), tracking.run(KIND, "data gate", key, tags) as record:
+    with console.status("checking the data"), attended(tracking, KIND, "data gate", key, tags) as record:
         result = validate(catalog, Requirements(**expected))
         record.metrics |= {"success": float(result.success), "problems": float(len(result.problems))}
         with tempfile.TemporaryDirectory() as folder:

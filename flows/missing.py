@@ -8,7 +8,7 @@ from rich.text import Text
 
 from dreamvideo.params import Params
 from flows.cells import run_cell_task
-from flows.claims import shared
+from flows.claims import attended, shared
 from flows.customize import train_adapter_task
 from flows.failures import stop_if_disk_is_full
 from flows.plan import AdapterPlan, CellPlan, Plan
@@ -17,6 +17,7 @@ from flows.task_runners import overlapping_results, results
 from flows.tracking import ARTIFACT, GENERATION_KEY, KEY, Tracking
 from flows.workbench import workbench
 
+REUSED = "reused cell"
 # Of a cell that was there already, in its place in this benchmark: where its video is, and what else it says of itself.
 VIDEO, REUSED_FROM = "dreamvideo.video", "dreamvideo.reused_from"
 REPEATED = "dreamvideo.profile", "dreamvideo.data_hash", "mlflow.source.git.commit"
@@ -134,6 +135,6 @@ def _list_reused(tracking: Tracking, cell: CellPlan, run: Run, parent: str) -> N
     """A child of this benchmark that repeats what a cell that was there records, and says where its video is."""
     tags = {name: value for name, value in run.data.tags.items() if name in REPEATED}
     tags |= {REUSED_FROM: run.info.run_id, VIDEO: f"{run.info.artifact_uri}/{run.data.tags[ARTIFACT]}"}
-    with tracking.run("reused cell", f"{cell.subject} x {cell.motion}", cell.key, tags, parent) as record:
+    with attended(tracking, REUSED, f"{cell.subject} x {cell.motion}", cell.key, tags, parent) as record:
         record.metrics |= run.data.metrics
         record.params |= run.data.params
