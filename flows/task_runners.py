@@ -17,7 +17,7 @@ from prefect.futures import PrefectFuture, as_completed
 from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_settings
 from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner, ThreadPoolTaskRunner
 
-from dreamvideo.errors import InputError
+from dreamvideo.errors import InputError, in_brief
 from dreamvideo.params import ExecutionParams
 from flows.processes import end_with_parent
 
@@ -109,9 +109,9 @@ def _join(address: str) -> None:
         ) from error
     try:
         ray.init(address, ignore_reinit_error=True, log_to_driver=False)
-    except (ConnectionError, RuntimeError) as error:
+    except (ConnectionError, RuntimeError, ray.exceptions.RayError) as error:
         raise InputError(
-            f"the Ray cluster at {address} does not let this machine in ({error}); save the token that 'ray get-auth-token' "
+            f"the Ray cluster at {address} does not let this machine in ({in_brief(error)}); save the token that 'ray get-auth-token' "
             "prints there as ~/.ray/auth_token here"
         ) from error
 
@@ -173,8 +173,13 @@ def overlapping_results(
 
 
 def _share() -> AbstractContextManager:
-    """Let a task take one GPU of the cluster where that has any, one CPU core otherwise."""
+    """Let a task take one GPU of the cluster where that has any, one CPU core otherwise.
+
+    Ray would end a process with a GPU after each task, and the next would load the models again.
+    """
     import ray
     from prefect_ray.context import remote_options
 
-    return remote_options(**({"num_gpus": 1} if ray.cluster_resources().get("GPU") else {"num_cpus": 1}))
+    return remote_options(
+        **({"num_gpus": 1, "max_calls": 0} if ray.cluster_resources().get("GPU") else {"num_cpus": 1})
+    )

@@ -16,11 +16,13 @@ import yaml
 from prefect import task
 from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_settings
 from prefect.task_runners import ProcessPoolTaskRunner
+from prefect_ray.context import RemoteOptionsContext
 
 from dreamvideo.errors import InputError
 from dreamvideo.files import sha256_file
 from dreamvideo.params import ExecutionParams, load_params
 from flows import cells as making
+from flows import task_runners
 from flows.benchmark import run_benchmark
 from flows.claims import WORKER
 from flows.request import Request
@@ -198,13 +200,22 @@ def test_where_no_server_is_named_the_processes_of_a_pool_use_the_one_that_is_st
         with ProcessPoolTaskRunner(max_workers=1) as pool:
             used = pool.submit(servers_of_this_process, {}).result()
         assert used == (get_current_settings().api.url, 0)
-    assert used[0].startswith("http://127.0.0.1:") and used[0] != named
+    assert used[0].startswith("http://127.0.0.1:")
 
 
 @task
 def servers_of_this_process():
     """The address that tasks report to here, and how many processes this one has started."""
     return get_current_settings().api.url, len(psutil.Process().children())
+
+
+@pytest.mark.parametrize(
+    ("resources", "options"), [({"GPU": 2.0}, {"num_gpus": 1, "max_calls": 0}), ({"CPU": 2.0}, {"num_cpus": 1})]
+)
+def test_a_task_takes_a_gpu_where_there_are_any_and_leaves_its_process_for_the_next(monkeypatch, resources, options):
+    monkeypatch.setattr("ray.cluster_resources", lambda: resources)
+    with task_runners._share():
+        assert RemoteOptionsContext.get().current_remote_options == options
 
 
 def test_without_ray_it_says_how_to_get_it(monkeypatch):
