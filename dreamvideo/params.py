@@ -78,7 +78,7 @@ class ExecutionParams(Section):
 class SamplingParams(Section):
     """DDIM with classifier-free guidance."""
 
-    steps: int = Field(gt=0)
+    steps: int = Field(gt=0, le=1000)  # of the 1,000 that the base models were trained with
     guidance_scale: float = Field(ge=0)
     negative_prompt: str
     # Share of the initial noise that is the motion's own clip, inverted by DDIM.
@@ -187,8 +187,11 @@ def load_params(path: Path = Path("params.yaml"), profile: str | None = None, me
     name = profile or file.default_profile
     if name not in file.profiles:
         raise unknown_name("profile", name, file.profiles)
-    params = validated(Params, {**file.profiles[name], "profile": name}, f"{path}: profiles.{name}")
-    params = params.model_copy(update={"method": method or params.method})
+    profiles = {
+        one: validated(Params, {**content, "profile": one}, f"{path}: profiles.{one}")
+        for one, content in file.profiles.items()
+    }
+    params = profiles[name].model_copy(update={"method": method or profiles[name].method})
     if masked(params.tracking.uri) != params.tracking.uri:  # runs and reports keep these parameters
         raise InputError(
             f"{path}: profiles.{name}: tracking.uri holds a password; write it without, and set the address with "

@@ -28,6 +28,7 @@ customize_app = typer.Typer(no_args_is_help=True, help="Train the adapter of one
 app.add_typer(customize_app, name="customize")
 
 out = Console(highlight=False)
+INTERRUPTED = 130  # the exit code of what Ctrl-C ends
 
 Profile = Annotated[str | None, typer.Option(help="Section of params.yaml to use; the file names the default.")]
 Method = Annotated[str | None, typer.Option(help="One of the profile's methods; params.yaml names the default.")]
@@ -142,11 +143,15 @@ def main() -> None:
     from flows import cli_benchmark, cli_data, cli_import, cli_model, cli_server  # noqa: F401 (they add their commands)
 
     try:
-        app(arguments)
-    except InputError as error:
+        code = app(arguments, prog_name="dreamvideo", standalone_mode=False)
+        if code == INTERRUPTED:  # Typer makes it of Ctrl-C
+            raise KeyboardInterrupt
+        raise SystemExit(code or 0)
+    except (InputError, typer.TyperException) as error:
         if debug:
             raise
-        Console(stderr=True, highlight=False, soft_wrap=True).print(f"[red]error:[/] {_escaped(str(error))}")
+        if sentence := _sentence(error):
+            Console(stderr=True, highlight=False, soft_wrap=True).print(f"[red]error:[/] {_escaped(sentence)}")
         raise SystemExit(2) from None
     except (SystemExit, KeyboardInterrupt, Exception) as error:
         if debug or (isinstance(error, SystemExit) and not _interrupted(error)):
@@ -155,14 +160,22 @@ def main() -> None:
             for worker in multiprocessing.active_children():
                 worker.kill()  # it may not have heard; and its run, if it has one, is another's to take
             Console(stderr=True).print("stopped; what was finished is kept, and the same command goes on from there")
-            raise SystemExit(130) from None
+            raise SystemExit(INTERRUPTED) from None
         message = f"[red]failed:[/] {type(error).__name__}: {_escaped(str(error))} (--debug shows where)"
         Console(stderr=True, highlight=False, soft_wrap=True).print(message)
         raise SystemExit(1) from None
 
 
+def _sentence(error: InputError | typer.TyperException) -> str:
+    """What is wrong and what to do; nothing where a command was named without what it does, and its help was printed."""
+    if isinstance(error, InputError):
+        return str(error)
+    complaint, context = " ".join(error.format_message().split()), getattr(error, "ctx", None)
+    return f"{complaint.rstrip('.')}; see '{context.command_path} --help'" if complaint and context else complaint
+
+
 def _interrupted(error: BaseException) -> bool:
-    """Whether it was Ctrl-C: Typer makes an exit of it, and an embedded Prefect server ends of it, so that more fails."""
+    """Whether it was Ctrl-C: an embedded Prefect server ends of it, so that more fails."""
     return isinstance(error, KeyboardInterrupt) or (error.__context__ is not None and _interrupted(error.__context__))
 
 

@@ -7,6 +7,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from dreamvideo.errors import InputError
 from flows.cli import Profile, app, out, profile_params
 
 data_app = typer.Typer(no_args_is_help=True, help="Fetch, check, show, extend or rebuild the dataset.")
@@ -69,6 +70,10 @@ def show(
 def build(profile: Profile = None) -> None:
     """Render the pocket dataset anew; equal code gives equal content."""
     params = profile_params(profile)
+    if params.pretraining is None:
+        raise InputError(
+            f"profile {params.profile!r} has a dataset of real images and clips; build it with 'dreamvideo data import paper'"
+        )
     from flows.data import build as run
 
     run(params.data.root)

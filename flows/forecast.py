@@ -65,8 +65,9 @@ def forecast(params: Params, request: Request) -> list[str]:
             stored += missing * (size or (UNMEASURED_BYTES[what] if known else nan))
         lines.append(_line(what, len(all_keys), missing, rate))
     source = "measured here" if measured else "partly from a reference machine with two idle cores"
-    time = NOT_MEASURED if isnan(seconds) else f"{_duration(seconds / _workers(params.execution))} ({source})"
-    storage = NOT_MEASURED if isnan(stored) else f"{stored / 1e6:.1f} MB"
+    time = f"{_duration(seconds / _workers(params.execution))} ({source}), besides starting and the report"
+    storage = f"{stored / 1e6:.1f} MB of adapters and videos"
+    time, storage = NOT_MEASURED if isnan(seconds) else time, NOT_MEASURED if isnan(stored) else storage
     return [*lines, f"expected time: {time}", f"expected storage: {storage}"]
 
 

@@ -161,8 +161,13 @@ class Keys:
 
 
 def build_method(params: Params) -> Method:
-    """The profile's method with its checked options."""
-    return methods[params.method](params.methods[params.method])
+    """The profile's method; the options of the others are checked with its own.
+
+    Raises:
+        InputError: one of them does not exist, or an option of it does not.
+    """
+    built = {name: methods[name](options) for name, options in params.methods.items()}
+    return built[params.method]
 
 
 def plan_benchmark(

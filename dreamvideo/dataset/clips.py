@@ -26,7 +26,7 @@ SMPTE_170M = 6  # the colour matrix that swscale writes by default; tagged, so t
 
 @dataclass(frozen=True)
 class ClipProbe:
-    """What a clip's container says: enough for the data gate, without decoding the clip."""
+    """What the data gate has to know of a clip."""
 
     frames: int
     fps: float
@@ -35,16 +35,16 @@ class ClipProbe:
 
 
 def probe_clip(path: Path) -> ClipProbe:
-    """Count a clip's frames by their packets; only the first frame is decoded.
+    """Count the frames that a clip's decoder gives: its packets may hold more than it shows, or than can be decoded.
 
     Raises:
         InputError: the file is missing, truncated or not a video.
     """
     with opened_clip(path) as container:
         stream = container.streams.video[0]
-        first = next(container.decode(stream))
-        container.seek(0)
-        frames = sum(1 for packet in container.demux(stream) if packet.size)
+        decoded = container.decode(stream)
+        first = next(decoded)
+        frames = 1 + sum(1 for _ in decoded)
         sides = (first.width, first.height) if first.rotation % 180 == 0 else (first.height, first.width)
         return ClipProbe(frames, _rate(stream), *sides)
 

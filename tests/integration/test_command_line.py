@@ -35,7 +35,7 @@ def refused(folder, *arguments):
     """The sentence with which a command is refused."""
     done = dreamvideo(folder, *arguments)
     assert done.returncode == 2, done.stderr
-    assert "Traceback" not in done.stderr
+    assert "Traceback" not in done.stderr and "\n" not in done.stderr.strip()
     return " ".join(done.stderr.split())
 
 
@@ -65,6 +65,13 @@ def refused(folder, *arguments):
             "nothing can be written in",
         ),
         (["benchmark", "run", "--method", "dreamvideos"], "unknown method 'dreamvideos'; did you mean 'dreamvideo'?"),
+        (
+            ["benchmark", "run", "--subject", "3"],
+            "--subject (Possible options: --subjects); see 'dreamvideo benchmark run --help'",
+        ),
+        (["benchmark", "run", "--seed", "-1"], "--seed"),
+        (["generate", "--subject", "dog", "--motion", "square", "--prompt", "a *"], "Missing option '--out'; see"),
+        (["benchmrak"], "No such command 'benchmrak'"),
         (["report", "build"], "run `dreamvideo benchmark run` first"),
         (["report", "compare", "abc", "def"], "no run 'abc' in"),
     ],

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from dreamvideo.errors import InputError
 from dreamvideo.methods import methods
 from dreamvideo.params import Params, load_params
+from flows.plan import build_method
 
 SHIPPED = Path(__file__).parents[2] / "params.yaml"
 
@@ -224,3 +225,17 @@ def test_a_file_that_is_no_mapping_is_refused_by_name(tmp_path, text):
     with pytest.raises(InputError, match=r"(?s)params\.yaml.*correct it") as error:
         load_params(path)
     assert "\n" not in str(error.value), "errors are one sentence on one line"
+
+
+def test_a_key_of_another_profile_or_method_is_refused_too(load, content, pocket):
+    content["profiles"]["paper"]["sampling"]["stepps"] = 3
+    assert "profiles.paper: unknown key 'sampling.stepps'; did you mean 'sampling.steps'?" in refused(load, "pocket")
+    content["profiles"]["paper"]["sampling"].pop("stepps")
+    pocket["methods"]["uncustomised"] = {}
+    with pytest.raises(InputError, match=r"unknown method 'uncustomised'; did you mean 'uncustomized'\?"):
+        build_method(load("pocket"))
+
+
+def test_more_sampling_steps_than_the_schedule_has_are_refused(load, pocket):
+    pocket["sampling"]["steps"] = 1001
+    assert "sampling.steps is 1001" in refused(load)

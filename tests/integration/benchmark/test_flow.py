@@ -93,7 +93,10 @@ def test_the_report_scores_metrics_alone_and_no_other_figures_of_a_run(first):
 
 def test_the_plan_says_what_is_cached_and_what_the_rest_costs(first):
     cached = forecast(load_params(), Request())
-    assert cached[-2:] == ["expected time: 0 seconds (measured here)", "expected storage: 0.0 MB"]
+    assert cached[-2:] == [
+        "expected time: 0 seconds (measured here), besides starting and the report",
+        "expected storage: 0.0 MB of adapters and videos",
+    ]
     assert any("combinations: 4, of which 4 cached and 0 to run" in line for line in cached)
     params = load_params()
     longer = params.model_copy(update={"sampling": params.sampling.model_copy(update={"steps": 3})})
@@ -102,7 +105,7 @@ def test_the_plan_says_what_is_cached_and_what_the_rest_costs(first):
     assert any("combinations: 4, of which 0 cached and 4 to run" in line for line in lines)
     tracking = Tracking(params.tracking)
     videos = [tracking.fetch(run.info.run_id).stat().st_size for run in runs_of("cell")]
-    stored = float(lines[-1].removeprefix("expected storage: ").removesuffix(" MB"))
+    stored = float(lines[-1].removeprefix("expected storage: ").removesuffix(" MB of adapters and videos"))
     assert stored == pytest.approx(4 * sum(videos) / len(videos) / 1e6, abs=0.1)
 
 

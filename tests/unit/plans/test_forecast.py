@@ -23,8 +23,11 @@ def unmeasured(tmp_path, params, catalog):
 def test_the_base_model_that_was_measured_on_a_reference_machine_has_its_rates(unmeasured):
     lines = forecast(unmeasured, Request())
     assert lines[0] == "identity adapters: 3, of which 0 cached and 3 to run at 43.0 s each"
-    assert lines[-2] == "expected time: 5.7 minutes (partly from a reference machine with two idle cores)"
-    assert lines[-1] == "expected storage: 4.1 MB"
+    assert (
+        lines[-2]
+        == "expected time: 5.7 minutes (partly from a reference machine with two idle cores), besides starting and the report"
+    )
+    assert lines[-1] == "expected storage: 4.1 MB of adapters and videos"
 
 
 def test_ray_shares_the_work_among_its_workers_where_their_number_is_known(unmeasured):
