@@ -8,8 +8,9 @@ from pathlib import Path
 from prefect import flow, task
 
 from dreamvideo.errors import InputError
-from dreamvideo.files import content_key, replacing, sha256_file
+from dreamvideo.files import content_key, replacing_folder, sha256_file
 from dreamvideo.params import Params
+from flows.claims import attended, end_abandoned
 from flows.progress import bar
 from flows.provenance import git_commit, machine
 from flows.tracking import Tracking
@@ -46,11 +47,13 @@ def pretrain_flow(params_json: str) -> str:
 
 
 def _release(finished: Path, weights: Path) -> None:
-    for path in finished.glob("*.safetensors"):
-        target = weights / path.name
-        if not target.exists() or sha256_file(target) != sha256_file(path):
-            with replacing(target) as temporary:
-                shutil.copyfile(path, temporary)
+    """Replace a folder of weights whole, unless it has them already."""
+    new = sorted(finished.glob("*.safetensors"))
+    if all((weights / path.name).exists() and sha256_file(weights / path.name) == sha256_file(path) for path in new):
+        return
+    with replacing_folder(weights) as folder:
+        for path in (*weights.glob("*"), *new):
+            shutil.copyfile(path, folder / path.name)
 
 
 @task(name="pretraining-stage")
@@ -73,7 +76,11 @@ def train_stage(params: Params, name: str) -> str:
     shop = _workshop(params.model_dump_json())
     with bar("rendering clips", params.pretraining.clips) as line:
         shop.render(line.at)
-    with tracking.run(KIND, f"pretrain {name}", key, tags) as record, bar(f"pretrain {name}", stage.steps) as line:
+    end_abandoned(tracking, KIND)
+    with (
+        attended(tracking, KIND, f"pretrain {name}", key, tags) as record,
+        bar(f"pretrain {name}", stage.steps) as line,
+    ):
         record.params |= stage.model_dump() | {"clips": params.pretraining.clips, "seed": params.pretraining.seed}
         curve = record.curves.setdefault("loss", {})
 

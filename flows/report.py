@@ -117,7 +117,7 @@ def run_facts(params: Params) -> dict:
         "base_model": f"{params.base_model.name}, weights {base_model_key(params.base_model)[:16]}",
         "metric_encoders": f"{params.evaluation.encoders}, weights {weights_key(params.evaluation.weights)[:16]}",
         "software": software(),
-        "machine": machine(),
+        "machine": machine() | ({} if params.execution.runner == "local" else {"threads": "1 in every worker"}),
         "oracle_accuracy": oracle_accuracy(params),
     }
 

@@ -101,7 +101,7 @@ def _resume(
     """
     if not path.exists():
         return 0, 0.0
-    tensors, schema = read_weights(path, recipe=recipe)
+    tensors, schema = read_weights(path, remedy="delete it, and the stage begins anew", recipe=recipe)
     module.load_state_dict({n.removeprefix("module."): t for n, t in tensors.items() if n.startswith("module.")})
     for name in average:
         average[name].copy_(tensors[f"average.{name}"])

@@ -19,7 +19,7 @@ class CellResult:
         key: content hash of everything that decides the result.
         subject: name of the subject.
         motion: name of the motion.
-        prompt: as given to the base model.
+        prompt: with the subject's class word, as CLIP-T reads it.
         seed: of the noise.
         status: a failed cell is shown and counted, and is in no mean.
         reason: why it failed, in one sentence; empty otherwise.
