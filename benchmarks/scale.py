@@ -170,7 +170,7 @@ def begin_worker(params_json: str, seconds: float) -> None:
     task_runners._begin_worker()
     bench = workbench(params_json)
     leave_out_the_models(bench.params, seconds)
-    assert bench.base and bench.suite
+    _ = bench.base, bench.suite
 
 
 def leave_out_the_models(params: Params, seconds: float) -> None:

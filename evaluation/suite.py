@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from dreamvideo.dataset.catalog import Motion, Subject
-from dreamvideo.dataset.clips import needed_frames, probe_clip, read_clip, resize_frames, stride
+from dreamvideo.dataset.clips import clip_rate, needed_frames, read_clip, resize_frames, stride
 from dreamvideo.dataset.images import read_image
 from evaluation.metrics import VideoFeatures, score
 
@@ -79,7 +79,7 @@ def true_trajectories(motion: Motion, frames: int, fps: float) -> Tensor | None:
     if not motion.truth:
         return None
     path = torch.tensor(motion.truth["trajectory"])
-    clip_fps = probe_clip(motion.clips[0].path).fps
+    clip_fps = clip_rate(motion.clips[0].path)
     length = needed_frames(frames, clip_fps, fps)
     if length > len(path):
         return None

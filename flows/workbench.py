@@ -82,7 +82,7 @@ class Workbench:
     def verify(self, planned: AdapterPlan | CellPlan) -> None:
         """Make sure that a result of this process would be what its key says, before it is recorded under it.
 
-        Data, weights and parameters may have changed since the plan was made, or be others on another machine.
+        Data and weights may have changed since the plan was made, or be others on another machine.
 
         Raises:
             InputError: it would not be, or a file that it is made of is not what the catalog says.

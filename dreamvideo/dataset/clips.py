@@ -49,6 +49,16 @@ def probe_clip(path: Path) -> ClipProbe:
         return ClipProbe(frames, _rate(stream), *sides)
 
 
+def clip_rate(path: Path) -> float:
+    """Frames per second as the container says it, without decoding any; 0 where it does not say.
+
+    Raises:
+        InputError: the file is missing, truncated or not a video.
+    """
+    with opened_clip(path) as container:
+        return _rate(container.streams.video[0])
+
+
 def read_clip(path: Path) -> tuple[Tensor, float]:
     """Decode a whole clip, turned the way its metadata says.
 

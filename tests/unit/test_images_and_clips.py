@@ -6,6 +6,7 @@ from PIL import Image
 
 from dreamvideo.dataset.clips import (
     check_length,
+    clip_rate,
     needed_frames,
     probe_clip,
     read_clip,
@@ -96,6 +97,7 @@ def test_clips_survive_and_repeat(tmp_path):
     assert (read.float() - frames.float()).abs().mean() < 2
     probe = probe_clip(tmp_path / "a.mp4")
     assert (probe.frames, probe.fps, probe.width, probe.height) == (12, 8, 64, 64)
+    assert clip_rate(tmp_path / "a.mp4") == 8
 
 
 def test_odd_sizes_are_refused(tmp_path):
@@ -104,7 +106,7 @@ def test_odd_sizes_are_refused(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("read", [read_clip, probe_clip])
+@pytest.mark.parametrize("read", [read_clip, probe_clip, clip_rate])
 def test_clip_errors(tmp_path, read):
     with pytest.raises(InputError, match=r"none.mp4 does not exist; run `dreamvideo data pull`"):
         read(tmp_path / "none.mp4")
