@@ -20,7 +20,6 @@ from evaluation.statistics import summarise
 
 __all__ = ["CellResult", "ReportData", "build_report"]
 
-REFERENCES = 3  # reference images of a subject on its cards
 MANY_MOTIONS = 8  # from here on the heat map is coloured only, since numbers would not fit
 
 
@@ -128,7 +127,7 @@ def _cards(data: ReportData, cells: list[CellResult], table: pd.DataFrame, metri
                 "cell": cell,
                 "class_word": class_word,
                 "words": words,
-                "references": [f"subject-{subject}-{index}" for index in range(len(references[:REFERENCES]))],
+                "references": [f"subject-{subject}-{index}" for index in range(len(references))],
                 "clip": f"motion-{motion}" if playable(clip) else "",
                 "video": f"video-{place}" if playable(cell.video) else "",
                 "scores": card_scores(cell, metrics, ranges),
@@ -148,7 +147,7 @@ def _number(value: float | None) -> float | None:
 def _media(data: ReportData, cells: list[CellResult]) -> Iterator[tuple[str, Markup]]:
     """Name and data URI of everything that the cards show, each once; read only as the file is written."""
     for subject, (_, references) in enumerate(data.subjects.values()):
-        for index, reference in enumerate(references[:REFERENCES]):
+        for index, reference in enumerate(references):
             yield f"subject-{subject}-{index}", image_uri(reference)
     for motion, (_, clip) in enumerate(data.motions.values()):
         if playable(clip):
