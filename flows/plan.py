@@ -19,7 +19,7 @@ from dreamvideo.weights import check_weights
 from evaluation.metrics import metric_names
 from flows.request import templates_for
 
-SCORING_REVISION = 1  # raise it when the code of a metric changes what comes out; a new metric counts by its name
+SCORING_REVISION = 2  # raise it when the code of a metric changes what comes out; a new metric counts by its name
 
 
 @dataclass(frozen=True, slots=True)

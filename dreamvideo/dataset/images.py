@@ -40,7 +40,7 @@ def open_image(path: Path, what: str = "image") -> Image.Image:
 
 
 def read_image(path: Path, size: int) -> Tensor:
-    """An image as the model sees it: centre-cropped to a square, resized, transparency laid on white.
+    """An image as models and metrics see it: centre-cropped to a square, resized bicubically, transparency laid on white.
 
     Args:
         path: any picture that Pillow reads.
@@ -53,7 +53,7 @@ def read_image(path: Path, size: int) -> Tensor:
         InputError: the file is missing, truncated or not a picture.
     """
     square = _centre_square(to_rgb(open_image(path)))
-    pixels = np.asarray(square.resize((size, size), Image.Resampling.LANCZOS), dtype=np.float32)
+    pixels = np.asarray(square.resize((size, size), Image.Resampling.BICUBIC), dtype=np.float32)
     return torch.from_numpy(pixels / 127.5 - 1).permute(2, 0, 1).contiguous()
 
 

@@ -61,7 +61,7 @@ class DreamVideo(Method):
     """Sec. 3.2 of the paper."""
 
     name = "dreamvideo"
-    revision = 2
+    revision = 3
     Options = Options
     options: Options
 

@@ -24,7 +24,7 @@ class Uncustomized(Method):
     """No customisation."""
 
     name = "uncustomized"
-    revision = 1
+    revision = 2
     Options = Options
     options: Options
 
