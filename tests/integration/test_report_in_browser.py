@@ -66,7 +66,7 @@ def page(report: Path, tmp_path: Path) -> Iterator[Chrome]:
 
 
 def shown(page: Chrome) -> list[str]:
-    titles = "return [...document.querySelectorAll('.card:not([hidden]) h3')].map(title => title.innerText)"
+    titles = "return [...document.querySelectorAll('.card:not([hidden]) h3')].map(title => title.textContent)"
     return page.execute_script(titles)
 
 

@@ -3,6 +3,8 @@
 import builtins
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -166,15 +168,25 @@ def test_a_process_that_is_killed_stops_the_benchmark_and_two_at_once_do_the_res
         assert "a worker process was killed" in stopped.data.tags[REASON]
 
 
+LISTENING = """
+import psutil
+from dreamvideo.params import ExecutionParams
+from flows.task_runners import task_runner
+
+with task_runner(ExecutionParams(runner="ray", workers=2)):
+    for process in psutil.Process().children(recursive=True):
+        for connection in process.net_connections("inet"):
+            if connection.status == psutil.CONN_LISTEN and "ray" in " ".join(process.cmdline()):
+                print("listens", connection.laddr.ip)
+"""
+
+
 def test_a_cluster_of_this_machine_listens_on_loopback_alone():
-    with task_runner(RAY):
-        started = psutil.Process().children(recursive=True)
-        listening = [
-            connection.laddr.ip
-            for process in started
-            for connection in process.net_connections("inet")
-            if connection.status == psutil.CONN_LISTEN and "ray" in " ".join(process.cmdline())
-        ]
+    """In a process of its own, since Ray reads where to listen when it is imported."""
+    server = {**os.environ, "PREFECT_API_URL": PREFECT_API_URL.value()}
+    done = subprocess.run([sys.executable, "-c", LISTENING], env=server, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    listening = [line.split()[1] for line in done.stdout.splitlines() if line.startswith("listens ")]
     assert listening
     assert {ip.removeprefix("::ffff:") for ip in listening} == {"127.0.0.1"}
 
