@@ -21,6 +21,7 @@ from tests.integration.conftest import PATIENCE, REPOSITORY, free_port, wait_for
 from tests.integration.project import Project
 from tests.unit.test_containers import SECRETS, dreamvideo_commands, instruction, interpolated
 
+GRACE = 10  # seconds that `docker stop` waits before it kills
 REGION = "us-east-1"
 KEY = {"AWS_ACCESS_KEY_ID": "an-id", "AWS_SECRET_ACCESS_KEY": "a-secret-key"}
 MLFLOW, PREFECT, REGISTER, PULL, WORKER = dreamvideo_commands()
@@ -101,7 +102,16 @@ def running(project, words, settings):
     try:
         yield process, path
     finally:
-        process.terminate()
+        stop(process)
+
+
+def stop(process):
+    """End a service as `docker stop` does, which kills what does not end: a worker of Prefect's was seen not to, a few times."""
+    process.terminate()
+    try:
+        process.wait(GRACE)
+    except subprocess.TimeoutExpired:
+        process.kill()
         process.wait(PATIENCE)
 
 
