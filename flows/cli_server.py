@@ -24,11 +24,13 @@ app.add_typer(server_app, name="server")
 def up() -> None:
     """Start in the background what does not run yet, register the deployments, and print where it all is."""
     from dreamvideo.params import load_params
+    from flows.processes import heed_interrupts
     from flows.report import FOLDER as REPORTS
     from flows.servers import server_settings
 
     settings, params = server_settings(), load_params()
     _warn_if_open(settings)
+    heed_interrupts()
     from flows.lifecycle import up as run
 
     urls = run(settings, params, out.print)
@@ -87,6 +89,7 @@ def run(
     """
     from dreamvideo.errors import unknown_name
     from dreamvideo.params import load_params
+    from flows.processes import heed_interrupts
     from flows.servers import FOLDER, gpus, mlflow_service, prefect_service, prepare, server_settings, worker_service
 
     settings = server_settings()
@@ -101,6 +104,7 @@ def run(
     else:
         raise unknown_name("server", name, ["prefect", "mlflow", "worker"])
     FOLDER.mkdir(mode=0o700, exist_ok=True)
+    heed_interrupts()
     os.execvpe(service.command[0], service.command, os.environ | service.environment)
 
 

@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import os
+import signal
 import subprocess
 import threading
 from contextlib import suppress
@@ -35,6 +36,15 @@ class Running:
     name: str
     url: str
     process: psutil.Process = field(repr=False)
+
+
+def heed_interrupts() -> None:
+    """Let this process and those that it starts end by SIGINT, though they are started by what ignores it.
+
+    Shells have what a script leaves in the background ignore it, and a worker of Prefect's turns SIGTERM into SIGINT: it
+    would hear neither.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def start(service: Service, folder: Path) -> subprocess.Popen:

@@ -2,10 +2,12 @@
 
 import io
 import re
+import signal
 import subprocess
 import sys
 import tarfile
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
@@ -21,7 +23,6 @@ from tests.integration.conftest import PATIENCE, REPOSITORY, free_port, wait_for
 from tests.integration.project import Project
 from tests.unit.test_containers import SECRETS, dreamvideo_commands, instruction, interpolated
 
-GRACE = 10  # seconds that `docker stop` waits before it kills
 REGION = "us-east-1"
 KEY = {"AWS_ACCESS_KEY_ID": "an-id", "AWS_SECRET_ACCESS_KEY": "a-secret-key"}
 MLFLOW, PREFECT, REGISTER, PULL, WORKER = dreamvideo_commands()
@@ -95,23 +96,15 @@ def dreamvideo(project, words, settings):
 
 @contextmanager
 def running(project, words, settings):
-    """A service; its process and its log."""
+    """A service, started as a script starts what it leaves in the background, with interrupts ignored; its process and its log."""
     path = project.folder / f"{words[-1].strip('-')}.log"
     with path.open("wb") as log:
-        process = subprocess.Popen(**dreamvideo(project, words, settings), stdout=log, stderr=log)
+        ignoring = partial(signal.signal, signal.SIGINT, signal.SIG_IGN)
+        process = subprocess.Popen(**dreamvideo(project, words, settings), stdout=log, stderr=log, preexec_fn=ignoring)
     try:
         yield process, path
     finally:
-        stop(process)
-
-
-def stop(process):
-    """End a service as `docker stop` does, which kills what does not end: a worker of Prefect's was seen not to, a few times."""
-    process.terminate()
-    try:
-        process.wait(GRACE)
-    except subprocess.TimeoutExpired:
-        process.kill()
+        process.terminate()
         process.wait(PATIENCE)
 
 

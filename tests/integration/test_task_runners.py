@@ -184,6 +184,7 @@ with task_runner(ExecutionParams(runner="ray", workers=2)):
 def test_a_cluster_of_this_machine_listens_on_loopback_alone():
     """In a process of its own, since Ray reads where to listen when it is imported."""
     server = {**os.environ, "PREFECT_API_URL": PREFECT_API_URL.value()}
+    server.pop(task_runners.LOOPBACK_ALONE, None)  # which this process may have set
     done = subprocess.run([sys.executable, "-c", LISTENING], env=server, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     listening = [line.split()[1] for line in done.stdout.splitlines() if line.startswith("listens ")]
