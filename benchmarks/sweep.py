@@ -1,5 +1,7 @@
 """Search DreamVideo's knobs, one at a time, on subjects and motions that the dataset does not have: `make sweep`.
 
+The base may have seen paths like these motions', from which only the dataset's are kept apart.
+
 Every variant is a benchmark of its own in the MLflow experiment "sweep": adapters that variants share are trained once,
 and a sweep that was stopped goes on where it was. Prints what each variant changes against params.yaml as it is,
 paired by combination, with 95% intervals.
@@ -25,14 +27,14 @@ SUBJECTS = {
     "white_robot": Identity("robot", "white", "spots", "green", (0.5, 0.1, -0.6)),
 }
 MOTIONS = {
-    "hop_up": TargetMotion("jumping", 2, hopping(0.3, -0.7, 3, 0.3)),
-    "hook": TargetMotion("moving to the left", 1, through((0.4, 0), (-0.4, 0), (-0.4, 0.4), (0, 0.4))),
-    "step_down": TargetMotion("falling", 3, through((-0.4, -0.4), (0, -0.4), (0, 0.4), (0.4, 0.4))),
-    "zigzag_slope": TargetMotion("rising", 2, through((-0.4, 0.15), (-0.25, 0.4), (-0.05, -0.05), (0.1, 0.2), (0.4, -0.4))),
-    "wave_slope": TargetMotion("moving to the right", 2, wave(0.65, -0.65, 1, 0.25)),
-    "bow_tie": TargetMotion("moving", 3, through((-0.35, -0.3), (0.35, 0.3), (0.35, -0.3), (-0.35, 0.3), (-0.35, -0.3))),
-    "narrow_orbit": TargetMotion("circling", 2, orbit(0.15, 0.4, -1, start=0.125)),
-    "ess": TargetMotion("falling", 1, wave(0, 0.8, 1.5, 0.35)),
+    "hop_up": TargetMotion("hopping to the right", 2, hopping(0.3, -0.7, 3, 0.3)),
+    "hook": TargetMotion("wandering", 1, through((0.4, 0), (-0.4, 0), (-0.4, 0.4), (0, 0.4))),
+    "step_down": TargetMotion("wandering", 3, through((-0.4, -0.4), (0, -0.4), (0, 0.4), (0.4, 0.4))),
+    "zigzag_slope": TargetMotion("weaving to the right", 2, through((-0.4, 0.15), (-0.25, 0.4), (-0.05, -0.05), (0.1, 0.2), (0.4, -0.4))),
+    "wave_slope": TargetMotion("weaving to the right", 2, wave(0.65, -0.65, 1, 0.25)),
+    "bow_tie": TargetMotion("wandering", 3, through((-0.35, -0.3), (0.35, 0.3), (0.35, -0.3), (-0.35, 0.3), (-0.35, -0.3))),
+    "narrow_orbit": TargetMotion("orbiting", 2, orbit(0.15, 0.4, -1, start=0.125)),
+    "ess": TargetMotion("weaving down", 1, wave(0, 0.8, 1.5, 0.35)),
 }  # fmt: skip
 VARIANTS = {
     "textual_inversion.learning_rate": (5e-4, 5e-3),

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from dreamvideo.errors import InputError, masked, unknown_name
 from dreamvideo.yaml_files import read_yaml
@@ -105,6 +105,19 @@ class PretrainingStage(StageParams):
     """One stage of pretraining."""
 
     ema: float = Field(default=0.0, ge=0, lt=1)
+    threads: Literal[1] = 1  # its network or its loss compares what is in a batch, so that no batch can be shared
+
+
+class SharedStage(PretrainingStage):
+    """A stage whose batches threads may share: nothing in its network or loss looks across a batch."""
+
+    threads: int = Field(default=1, gt=0)  # that share every batch, each with one CPU core; 1: torch's own threads
+
+    @model_validator(mode="after")
+    def _batch_is_shared_evenly(self) -> "SharedStage":
+        if self.batch_size % self.threads:
+            raise ValueError(f"batch_size {self.batch_size} is not a multiple of threads {self.threads}")
+        return self
 
 
 class PretrainingParams(Section):
@@ -112,14 +125,14 @@ class PretrainingParams(Section):
 
     clips: int = Field(gt=0, multiple_of=32)
     seed: int
-    vae: PretrainingStage
+    vae: SharedStage
     clip: PretrainingStage
     oracle: PretrainingStage
     dino: PretrainingStage
     clip_metric: PretrainingStage
-    images: PretrainingStage
-    motion_words: PretrainingStage
-    clips_and_images: PretrainingStage
+    images: SharedStage
+    motion_words: SharedStage
+    clips_and_images: SharedStage
 
 
 class BenchmarkParams(Section):

@@ -18,15 +18,16 @@ from dreamvideo.dataset.pocket_world.sampling import (
     MOTION_NAMES,
     SCENE_NAMES,
     Shot,
-    base_frames,
     caption,
     draw_identity,
     draw_shot,
+    shot_frames,
 )
 from dreamvideo.dataset.pocket_world.tokenizer import tokenize
 from dreamvideo.dataset.pocket_world.vocabulary import CLASSES, MARKINGS
 
 VARIANTS = 4
+UNNAMED = -100  # label of a motion that is only of a family; cross entropy passes over it
 LABELS = ("subject_class", "colour", "marking", "marking_colour", "scene", "motion")
 
 
@@ -58,7 +59,7 @@ def build_bank(count: int, seed: int, device: str, on_progress: Callable[[int], 
     masks = torch.empty(count, NUM_FRAMES, 1, FRAME_SIZE, FRAME_SIZE, dtype=torch.uint8, device=device)
     chunk = 32 if device == "cpu" else 512
     for start in range(0, count, chunk):
-        drawn, mask = render(base_frames(shots[start : start + chunk], NUM_FRAMES, device), FRAME_SIZE)
+        drawn, mask = render(shot_frames(shots[start : start + chunk], NUM_FRAMES, device), FRAME_SIZE)
         pixels[start : start + chunk] = (drawn * 255).round().byte().unflatten(0, (-1, NUM_FRAMES))
         masks[start : start + chunk] = (mask * 255).round().byte().unflatten(0, (-1, NUM_FRAMES))
         if on_progress:
@@ -81,7 +82,7 @@ def _labels(shots: list[Shot]) -> Tensor:
                 MARKINGS.index(shot.identity.marking),
                 COLOUR_NAMES.index(shot.identity.marking_colour),
                 SCENE_NAMES.index(shot.scene),
-                MOTION_NAMES.index(shot.motion),
+                MOTION_NAMES.index(shot.motion.name) if shot.motion.name in MOTION_NAMES else UNNAMED,
             )
             for shot in shots
         ]

@@ -18,7 +18,7 @@ from dreamvideo.base_models.pocket_networks import LATENT_SIZE, TextTower
 from dreamvideo.dataset.pocket_world.tokenizer import tokenize
 from dreamvideo.diffusion import diffusion_loss, make_noise, stratified_timesteps, training_target
 from dreamvideo.pretraining.bank import Bank, to_signal
-from dreamvideo.pretraining.encoders import Loss
+from dreamvideo.pretraining.loop import Loss
 
 CAPTION_DROPOUT = 0.1
 FOREGROUND_WEIGHT = 6.0  # on top of 1: scenes are learnt soon, shapes late

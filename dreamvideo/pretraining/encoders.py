@@ -1,7 +1,5 @@
 """Losses that train the encoders: the VAE, the CLIPs, the DINO and the oracle."""
 
-from collections.abc import Callable
-
 import torch
 from diffusers import AutoencoderKL
 from open_clip import CLIP
@@ -9,9 +7,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dreamvideo.dataset.pocket_world.oracle import READ_OUTS, Oracle
-from dreamvideo.pretraining.bank import LABELS, Bank, centroids, to_signal
+from dreamvideo.dataset.pocket_world.tokenizer import tokenize
+from dreamvideo.dataset.pocket_world.vocabulary import COLOURS
+from dreamvideo.pretraining.bank import LABELS, UNNAMED, Bank, centroids, to_signal
+from dreamvideo.pretraining.loop import Loss
 
-Loss = Callable[[int, torch.Generator], Tensor]
+PIXEL_FOREGROUND_WEIGHT = 3.0  # on top of 1, of a pixel
+LATENT_NOISE = 0.3  # at most, of a channel's deviation
+IMPOSSIBLE = -1e4  # a logit; finite, for zero times infinity is no number
 
 
 def random_clips(bank: Bank, count: int, generator: torch.Generator) -> Tensor:
@@ -26,22 +29,26 @@ def random_frames(bank: Bank, clips: Tensor, generator: torch.Generator) -> tupl
 
 
 def vae_loss(vae: AutoencoderKL, bank: Bank, batch: int) -> Loss:
-    """Reconstruction, the foreground counted twice, with a faint pull to the normal distribution.
+    """Reconstruction, the foreground counted more, with a faint pull to the normal distribution.
 
-    A crop of a quarter frame costs a quarter, so most steps see crops; every fourth sees as many pixels in whole frames.
+    Latents are given some noise before they are decoded: those that a UNet samples are never exact either, and the
+    decoder learns to draw what they must mean. A crop of a quarter frame costs a quarter, so most steps see crops; every
+    fourth sees as many pixels in whole frames.
     """
 
     def loss_of(step: int, generator: torch.Generator) -> Tensor:
         whole = step % 4 == 3
         clips = random_clips(bank, batch // 4 if whole else batch, generator)
         images, frames = random_frames(bank, clips, generator)
-        weight = 1 + bank.masks[clips, frames].float() / 255
+        weight = 1 + PIXEL_FOREGROUND_WEIGHT * bank.masks[clips, frames].float() / 255
         if not whole:
             images, weight = _crop(torch.cat((images, weight), 1), generator).split((3, 1), 1)
         images = images.contiguous(memory_format=torch.channels_last)
         posterior = vae.encode(images).latent_dist
-        noise = torch.randn(posterior.mean.shape, generator=generator).to(images.device)
-        error = vae.decode(posterior.mean + posterior.std * noise).sample - images
+        mean, noise = posterior.mean, torch.randn(posterior.mean.shape, generator=generator).to(images.device)
+        strength = LATENT_NOISE * torch.rand(len(images), 1, 1, 1, generator=generator).to(images.device)
+        spread = strength * mean.detach().std((0, 2, 3), keepdim=True)
+        error = vae.decode(mean + (posterior.var + spread.square()).sqrt() * noise).sample - images
         return (weight * (error.abs() + 2 * error.square())).mean() + 1e-6 * posterior.kl().mean()
 
     return loss_of
@@ -55,7 +62,11 @@ def _crop(images: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def clip_loss(clip: CLIP, bank: Bank, batch: int) -> Loss:
-    """The symmetric contrastive loss over random frames and their captions; equal captions all count as right."""
+    """The symmetric contrastive loss over random frames and their captions; equal captions all count as right.
+
+    Images are also told from the batch's captions with the two colours exchanged (Yuksekgonul et al. 2023): few random
+    captions are wrong in that alone, and a subject of two colours was taken for one that begins with the second.
+    """
 
     def loss_of(step: int, generator: torch.Generator) -> Tensor:
         clips = random_clips(bank, batch, generator)
@@ -65,12 +76,26 @@ def clip_loss(clip: CLIP, bank: Bank, batch: int) -> Loss:
         tokens = torch.where(moving[:, None], bank.clip_tokens[clips, variants], bank.image_tokens[clips, variants])
         image = clip.encode_image(images, normalize=True)
         text = clip.encode_text(tokens, normalize=True)
-        logits = clip.logit_scale.exp().clamp_max(100) * image @ text.T
+        scale = clip.logit_scale.exp().clamp_max(100)
+        logits = scale * image @ text.T
         same = (tokens[:, None] == tokens[None]).all(-1).float()
         target = same / same.sum(1, keepdim=True)
-        return (functional.cross_entropy(logits, target) + functional.cross_entropy(logits.T, target)) / 2
+        exchanged = _colours_exchanged(tokens, bank.labels[clips])
+        wrong = scale * image @ clip.encode_text(exchanged, normalize=True).T
+        # An exchanged caption may read like an image's own: where no colour is named, or another's colours are these.
+        right = (exchanged[None] == tokens[:, None]).all(-1)
+        all_logits = torch.cat((logits, wrong.masked_fill(right, IMPOSSIBLE)), 1)
+        all_targets = torch.cat((target, torch.zeros_like(target)), 1)
+        return (functional.cross_entropy(all_logits, all_targets) + functional.cross_entropy(logits.T, target)) / 2
 
     return loss_of
+
+
+def _colours_exchanged(tokens: Tensor, labels: Tensor) -> Tensor:
+    """Captions (B, T) in which the first colour and the marking's have changed places; labels (B, len(LABELS))."""
+    ids = tokenize(COLOURS)[:, 1].to(tokens.device)
+    first, second = (ids[labels[:, LABELS.index(name)]][:, None] for name in ("colour", "marking_colour"))
+    return torch.where(tokens == first, second, torch.where(tokens == second, first, tokens))
 
 
 class DinoTraining(nn.Module):
@@ -158,7 +183,9 @@ def oracle_loss(oracle: Oracle, bank: Bank, batch: int) -> Loss:
     def loss_of(step: int, generator: torch.Generator) -> Tensor:
         clips = random_clips(bank, batch // 8, generator)
         motion = oracle(_worsened(to_signal(bank.pixels[clips]), generator))["motion"]
-        loss = functional.cross_entropy(motion, bank.labels[clips, LABELS.index("motion")])
+        label = bank.labels[clips, LABELS.index("motion")]
+        # Not the mean, which is no number where none of so few clips has a named motion.
+        loss = functional.cross_entropy(motion, label, reduction="sum") / (label != UNNAMED).sum().clamp_min(1)
         clips = random_clips(bank, batch, generator)
         images, frames = random_frames(bank, clips, generator)
         read = oracle(_worsened(images[:, None], generator))

@@ -1,8 +1,11 @@
 """One resumable training loop for every pretraining stage."""
 
+import copy
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -13,7 +16,8 @@ from dreamvideo.weights import read_weights, save_weights
 
 # Called with (step, mean loss since the last call, samples seen, seconds of training so far).
 Report = Callable[[int, float, int, float], None]
-
+# The loss of a step; all its randomness comes from the generator.
+Loss = Callable[[int, torch.Generator], Tensor]
 
 WEIGHT_DECAY = 0.01
 REPORT_EVERY = 50  # steps
@@ -22,7 +26,7 @@ CHECKPOINT_EVERY = 120.0  # seconds
 
 def train(
     module: nn.Module,
-    loss_of: Callable[[int, torch.Generator], Tensor],
+    make_loss: Callable[[nn.Module, int], Loss],
     stage: PretrainingStage,
     checkpoint: Path,
     report: Report,
@@ -31,38 +35,101 @@ def train(
 
     Args:
         module: what is trained; parameters that do not require gradients stay as they are.
-        loss_of: the loss of a step; all its randomness comes from the generator, which is seeded by the step.
-        stage: steps, batch size, rate and averaging.
-        checkpoint: file for weights, average and optimizer state.
-        report: told of the progress every fifty steps.
+        make_loss: from the module, or a copy that shares its weights, and a batch size, to the loss.
+        stage: steps, batch size, rate, averaging and threads.
+        checkpoint: file for weights, average, optimizer state and loss curve.
+        report: told of the progress every fifty steps, and first of what a checkpoint has of it.
     """
     parameters = [p for p in module.parameters() if p.requires_grad]
     recipe = stage.model_dump(exclude={"steps"})  # more steps may be asked of a checkpoint, nothing else
-    optimizer = torch.optim.AdamW(parameters, lr=stage.learning_rate, betas=(0.9, 0.99), weight_decay=WEIGHT_DECAY)
+    optimizer = torch.optim.AdamW(
+        parameters, lr=stage.learning_rate, betas=(0.9, 0.99), weight_decay=WEIGHT_DECAY, fused=True
+    )
     average = {name: value.detach().clone() for name, value in module.state_dict().items()}
-    first, seconds = _resume(checkpoint, module, average, optimizer, parameters, recipe)
+    curve: list[tuple[int, float, int, float]] = []
+    losses: list[float] = []
+    first, seconds = _resume(checkpoint, module, average, optimizer, parameters, recipe, curve, losses)
+    for point in curve:
+        report(*point)
     started = saved = time.monotonic()
-    losses = []
-    for step in range(first, stage.steps):
-        for group in optimizer.param_groups:
-            group["lr"] = stage.learning_rate * _rate(step, stage.steps)
-        loss = loss_of(step, torch.Generator().manual_seed(step))
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        _update_average(average, module, min(stage.ema, (step + 1) / (step + 10)))
-        losses.append(loss.detach())
-        if (step + 1) % REPORT_EVERY == 0 or step + 1 == stage.steps:
-            elapsed = seconds + time.monotonic() - started
-            report(step + 1, torch.stack(losses).mean().item(), (step + 1) * stage.batch_size, elapsed)
-            losses.clear()
-        if time.monotonic() - saved > CHECKPOINT_EVERY or step + 1 == stage.steps:
-            saved = time.monotonic()
-            progress = {"step": step + 1, "seconds": seconds + saved - started, "recipe": recipe}
-            _save(checkpoint, module, average, optimizer, progress)
+    with _shared_by(stage.threads, module, make_loss, stage.batch_size) as backward:
+        for step in range(first, stage.steps):
+            for group in optimizer.param_groups:
+                group["lr"] = stage.learning_rate * _rate(step, stage.steps)
+            losses.append(backward(step).item())
+            torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            _update_average(average, module, min(stage.ema, (step + 1) / (step + 10)))
+            if (step + 1) % REPORT_EVERY == 0 or step + 1 == stage.steps:
+                elapsed = seconds + time.monotonic() - started
+                curve.append((step + 1, sum(losses) / len(losses), (step + 1) * stage.batch_size, elapsed))
+                report(*curve[-1])
+                losses.clear()
+            if time.monotonic() - saved > CHECKPOINT_EVERY or step + 1 == stage.steps:
+                saved = time.monotonic()
+                progress = {"step": step + 1, "seconds": seconds + saved - started, "recipe": recipe}
+                progress |= {"curve": curve, "losses": losses}
+                _save(checkpoint, module, average, optimizer, progress)
     if stage.ema:
         module.load_state_dict(average)
+
+
+@contextmanager
+def _shared_by(
+    threads: int, module: nn.Module, make_loss: Callable[[nn.Module, int], Loss], batch: int
+) -> Iterator[Callable[[int], Tensor]]:
+    """Gives a function that adds the gradient of a step's loss to a module and returns the loss.
+
+    Small networks leave a second core nearly idle when it helps with every operation. Threads that each take a share
+    of the batch on one core, through a copy of the module with the same weights, use both in full.
+    """
+    if threads == 1:
+        whole = make_loss(module, batch)
+
+        def backward(step: int) -> Tensor:
+            loss = whole(step, torch.Generator().manual_seed(step))
+            loss.backward()
+            return loss.detach()
+
+        yield backward
+        return
+    modules = [module, *(_twin(module) for _ in range(threads - 1))]
+    shares = [make_loss(one, batch // threads) for one in modules]
+
+    def share_of(index: int, step: int) -> Tensor:
+        loss = shares[index](step, torch.Generator().manual_seed(step * threads + index)) / threads
+        loss.backward()
+        return loss.detach()
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+
+        def backward(step: int) -> Tensor:
+            losses = list(pool.map(share_of, range(threads), [step] * threads))
+            for parameter, *others in zip(*(one.parameters() for one in modules), strict=True):
+                for other in others:
+                    if other.grad is not None:
+                        parameter.grad.add_(other.grad)
+                        other.grad = None
+            return torch.stack(losses).sum()
+
+        try:
+            yield backward
+        finally:
+            torch.set_num_threads(before)
+
+
+def _twin(module: nn.Module) -> nn.Module:
+    """A copy with gradients of its own and the same weights, in the same memory."""
+    assert not any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in module.modules()), (
+        "it needs whole batches"
+    )
+    twin = copy.deepcopy(module)
+    for mine, other in zip(module.parameters(), twin.parameters(), strict=True):
+        other.data = mine.data
+    return twin
 
 
 def _rate(step: int, steps: int) -> float:
@@ -93,8 +160,10 @@ def _resume(
     optimizer: torch.optim.Optimizer,
     parameters: list,
     recipe: dict,
+    curve: list,
+    losses: list,
 ) -> tuple[int, float]:
-    """Load a checkpoint of this recipe, if there is one; return its step and the seconds trained.
+    """Load a checkpoint of this recipe, if there is one, with its loss curve; return its step and the seconds trained.
 
     Raises:
         InputError: the checkpoint was trained otherwise; delete it to begin anew.
@@ -105,10 +174,19 @@ def _resume(
     module.load_state_dict({n.removeprefix("module."): t for n, t in tensors.items() if n.startswith("module.")})
     for name in average:
         average[name].copy_(tensors[f"average.{name}"])
+    # The fused optimizer walks through weights and moments as they lie in memory, so both must lie alike.
     state = {
-        index: {name: tensors[f"optimizer.{index}.{name}"] for name in ("step", "exp_avg", "exp_avg_sq")}
-        for index in range(len(parameters))
+        index: {
+            "step": tensors[f"optimizer.{index}.step"],
+            **{
+                name: torch.empty_like(p).copy_(tensors[f"optimizer.{index}.{name}"])
+                for name in ("exp_avg", "exp_avg_sq")
+            },
+        }
+        for index, p in enumerate(parameters)
         if f"optimizer.{index}.step" in tensors
     }
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    curve.extend(map(tuple, schema["curve"]))
+    losses.extend(schema["losses"])
     return schema["step"], schema["seconds"]

@@ -20,9 +20,9 @@ from torch.nn import functional
 from dreamvideo.base_models.pocket_networks import TextTower
 from dreamvideo.dataset.pocket_world.sampling import MOTION_NAMES, SCENE_NAMES
 from dreamvideo.dataset.pocket_world.tokenizer import tokenize
-from dreamvideo.dataset.pocket_world.vocabulary import CLASSES, MOTIONS, SCENES
+from dreamvideo.dataset.pocket_world.vocabulary import CLASSES, DIRECTIONS, FAMILIES, MOTIONS, SCENES
 from dreamvideo.diffusion import make_noise
-from dreamvideo.pretraining.bank import LABELS
+from dreamvideo.pretraining.bank import LABELS, UNNAMED
 from dreamvideo.pretraining.denoiser import (
     Denoiser,
     LatentBank,
@@ -30,7 +30,7 @@ from dreamvideo.pretraining.denoiser import (
     temporal_layers_bypassed,
     weighted_loss,
 )
-from dreamvideo.pretraining.encoders import Loss
+from dreamvideo.pretraining.loop import Loss
 
 FIRST_FRAME_STEPS = 300
 FRAMES_PER_CLIP = 4  # a step on first frames takes this many for each clip of a later one: frames are cheap
@@ -47,12 +47,13 @@ class CaptionMeans:
 
 
 def caption_means(bank: LatentBank, labels: Tensor) -> CaptionMeans:
-    """Gather the clips of each caption; labels (N, len(LABELS))."""
+    """Gather the clips of each caption; labels (N, len(LABELS)). Clips whose motion has no name of its own stay out."""
+    named = labels[:, LABELS.index("motion")] != UNNAMED
     told = labels[:, [LABELS.index(name) for name in ("subject_class", "motion", "scene")]]
-    captions, belongs = told.unique(dim=0, return_inverse=True)
+    captions = told[named].unique(dim=0)
     latents, weights = [], []
     for index in range(len(captions)):
-        chosen = belongs == index
+        chosen = (told == captions[index]).all(1)
         weight = foreground_weight(bank.foreground[chosen].float().transpose(1, 2))
         latents.append((bank.latents[chosen].float().transpose(1, 2) * weight).sum(0) / weight.sum(0))
         weights.append(weight.mean(0))
@@ -67,7 +68,7 @@ def caption_means(bank: LatentBank, labels: Tensor) -> CaptionMeans:
 def raise_motion_words(text: TextTower) -> None:
     """Make the embeddings of words that no image caption has as long as the others', so that they are told apart."""
     seen = _ids(tokenize([*CLASSES, *SCENES.values()]))
-    new = sorted(_ids(tokenize(MOTIONS.values())) - seen)
+    new = sorted(_ids(tokenize([*MOTIONS.values(), *FAMILIES.values(), *DIRECTIONS.values()])) - seen)
     table = text.token_embedding.weight
     table[new] = functional.normalize(table[new], dim=1) * table[sorted(seen)].norm(dim=1).median()
 

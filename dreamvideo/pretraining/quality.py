@@ -16,10 +16,10 @@ from dreamvideo.base_models.pocket_networks import FRAME_SIZE, NUM_FRAMES
 from dreamvideo.dataset.pocket_world.cast import SUBJECTS
 from dreamvideo.dataset.pocket_world.oracle import READ_OUTS, Oracle, subject_log_probabilities
 from dreamvideo.dataset.pocket_world.render import render
-from dreamvideo.dataset.pocket_world.sampling import base_frames, draw_shot
+from dreamvideo.dataset.pocket_world.sampling import draw_shot, shot_frames
 from dreamvideo.dataset.pocket_world.tokenizer import tokenize
 from dreamvideo.dataset.pocket_world.vocabulary import CLASSES, COLOURS, SCENES
-from dreamvideo.pretraining.bank import LABELS, Bank, centroids, to_signal
+from dreamvideo.pretraining.bank import LABELS, UNNAMED, Bank, centroids, to_signal
 
 RETRIEVAL = 256  # captions
 QUERIES = 16  # images of each subject
@@ -62,7 +62,7 @@ def dino_quality(dino: nn.Module, seed: int) -> dict[str, float]:
     """Share of fresh images of the twenty subjects whose nearest neighbour among four others of each is the same one."""
     rng = random.Random(seed)
     shots = [draw_shot(rng, identity, motion="still") for identity in SUBJECTS.values() for _ in range(4 + QUERIES)]
-    images, _ = render(base_frames(shots, 1), FRAME_SIZE)
+    images, _ = render(shot_frames(shots, 1), FRAME_SIZE)
     embeddings = torch.cat([functional.normalize(dino(chunk * 2 - 1), dim=-1) for chunk in images.split(64)])
     gallery, queries = embeddings.unflatten(0, (len(SUBJECTS), -1)).split((4, QUERIES), dim=1)
     nearest = (queries @ gallery.flatten(0, 1).T).argmax(-1) // 4
@@ -72,13 +72,19 @@ def dino_quality(dino: nn.Module, seed: int) -> dict[str, float]:
 
 @torch.no_grad()
 def oracle_quality(oracle: Oracle, bank: Bank) -> dict[str, float]:
-    """Share of held-out real frames that the oracle reads right, its error of the centroid in pixels, and its posterior."""
+    """Share of held-out real frames that the oracle reads right, its error of the centroid in pixels, and its posterior.
+
+    The share of motions is over the clips whose motion has a name.
+    """
     signal = to_signal(bank.pixels)
     reads = [oracle(chunk) for chunk in signal.split(8)]
     right = {}
     for name, label in zip(LABELS, bank.labels.T, strict=True):
         guess = torch.cat([read[name] for read in reads]).argmax(-1)
-        right[name] = (guess == (label if name == "motion" else label[:, None])).float().mean().item()
+        if name == "motion":
+            right[name] = (guess == label)[label != UNNAMED].float().mean().item()
+        else:
+            right[name] = (guess == label[:, None]).float().mean().item()
     assert set(right) == {*READ_OUTS, "motion"}
     error = torch.cat([read["centroid"] for read in reads]) - centroids(bank.masks[:, :, 0])
     right["centroid_error_pixels"] = error.norm(dim=-1).mean().item() * FRAME_SIZE / 2
@@ -90,7 +96,7 @@ def _subject_posterior(oracle: Oracle) -> float:
     """The mean probability that the oracle gives to the right one of the twenty subjects on real frames of it."""
     rng = random.Random(0)
     shots = [draw_shot(rng, identity) for identity in SUBJECTS.values()]
-    clips = render(base_frames(shots, NUM_FRAMES), FRAME_SIZE)[0].unflatten(0, (len(shots), NUM_FRAMES)) * 2 - 1
+    clips = render(shot_frames(shots, NUM_FRAMES), FRAME_SIZE)[0].unflatten(0, (len(shots), NUM_FRAMES)) * 2 - 1
     truths = [asdict(identity) for identity in SUBJECTS.values()]
     posterior = subject_log_probabilities(oracle(clips), truths).softmax(-1)
     return posterior.diagonal(dim1=0, dim2=2).mean().item()

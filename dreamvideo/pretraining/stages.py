@@ -18,14 +18,14 @@ from dreamvideo.files import content_key
 from dreamvideo.params import BaseModelParams, ComputeParams, PretrainingParams, PretrainingStage
 from dreamvideo.pretraining import denoiser, encoders, motion_words, quality
 from dreamvideo.pretraining.bank import Bank, build_bank
-from dreamvideo.pretraining.loop import Report, train
+from dreamvideo.pretraining.loop import Loss, Report, train
 from dreamvideo.pretraining.video_quality import video_quality
 from dreamvideo.weights import half, read_weights, save_weights
 
 HELD_OUT = 512  # clips that no training sees
 HELD_OUT_SEED = 1_000_000
 CAPTIONS = 200  # videos that the finished base is judged by
-RECIPE_REVISION = 1  # raise it when networks or losses change
+RECIPE_REVISION = 2  # raise it when networks or losses change
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,8 @@ def train_vae(shop: Workshop, stage: PretrainingStage, report: Report) -> dict:
     """The latent autoencoder."""
     torch.manual_seed(shop.params.seed)
     vae = networks.build_vae().to(DEVICE, memory_format=torch.channels_last).train()
-    train(vae, encoders.vae_loss(vae, shop.bank, stage.batch_size), stage, shop.checkpoint("vae"), report)
+    make_loss = lambda one, batch: encoders.vae_loss(one, shop.bank, batch)  # noqa: E731
+    train(vae, make_loss, stage, shop.checkpoint("vae"), report)
     denoiser.normalise_latents(vae, shop.bank)
     measured = quality.vae_quality(vae.cpu().eval(), shop.held_out)
     shop.leave(shop.base, "vae", vae, stage, measured)
@@ -101,8 +102,8 @@ def train_clip(shop: Workshop, stage: PretrainingStage, report: Report, folder: 
     """A contrastive pair of towers; the base's and the metrics' differ in seed."""
     torch.manual_seed(shop.params.seed + seed)
     clip = networks.build_clip().to(DEVICE, memory_format=torch.channels_last).train()
-    loss = encoders.clip_loss(clip, shop.bank, stage.batch_size)
-    train(clip, loss, stage, shop.checkpoint(component), report)
+    make_loss = lambda one, batch: encoders.clip_loss(one, shop.bank, batch)  # noqa: E731
+    train(clip, make_loss, stage, shop.checkpoint(component), report)
     measured = quality.clip_quality(clip.cpu().eval(), shop.held_out)
     shop.leave(getattr(shop, folder), component, clip, stage, measured)
     return measured
@@ -112,13 +113,8 @@ def train_dino(shop: Workshop, stage: PretrainingStage, report: Report) -> dict:
     """A self-distilled vision transformer; the teacher is what is kept."""
     torch.manual_seed(shop.params.seed + 3)
     dino = encoders.DinoTraining(networks.build_dino(), networks.build_dino()).to(DEVICE).train()
-    train(
-        dino,
-        encoders.dino_loss(dino, shop.bank, stage.batch_size),
-        stage,
-        shop.checkpoint("dino"),
-        report,
-    )
+    make_loss = lambda one, batch: encoders.dino_loss(one, shop.bank, batch)  # noqa: E731
+    train(dino, make_loss, stage, shop.checkpoint("dino"), report)
     teacher = dino.teacher[0].cpu().eval()
     measured = quality.dino_quality(teacher, shop.params.seed + HELD_OUT_SEED)
     shop.leave(shop.metrics, "dino", teacher, stage, measured)
@@ -129,8 +125,8 @@ def train_oracle(shop: Workshop, stage: PretrainingStage, report: Report) -> dic
     """The read-out of the world's truth."""
     torch.manual_seed(shop.params.seed + 4)
     oracle = Oracle().to(DEVICE).train()
-    loss = encoders.oracle_loss(oracle, shop.bank, stage.batch_size)
-    train(oracle, loss, stage, shop.checkpoint("oracle"), report)
+    make_loss = lambda one, batch: encoders.oracle_loss(one, shop.bank, batch)  # noqa: E731
+    train(oracle, make_loss, stage, shop.checkpoint("oracle"), report)
     measured = quality.oracle_quality(oracle.cpu().eval(), shop.held_out)
     shop.leave(shop.metrics, "oracle", oracle, stage, measured)
     return measured
@@ -141,10 +137,10 @@ def train_images(shop: Workshop, stage: PretrainingStage, report: Report) -> dic
     model = _denoiser(shop)
     for name, parameter in model.unet.named_parameters():
         parameter.requires_grad_(not any(part.startswith(("temp_", "transformer_in")) for part in name.split(".")))
-    scheduler = networks.build_scheduler()
-    loss = denoiser.image_loss(model, shop.latent_bank, stage.batch_size, scheduler, shop.offset_noise)
+    how = networks.build_scheduler(), shop.offset_noise
+    make_loss = lambda one, batch: denoiser.image_loss(one, shop.latent_bank, batch, *how)  # noqa: E731
     with denoiser.temporal_layers_bypassed(model.unet):
-        train(model, loss, stage, shop.checkpoint("images"), report)
+        train(model, make_loss, stage, shop.checkpoint("images"), report)
     _hand_on(shop, "images", model)
     return {}
 
@@ -154,9 +150,10 @@ def train_motion_words(shop: Workshop, stage: PretrainingStage, report: Report) 
     model = _denoiser(shop)
     model.load_state_dict(read_weights(_finished(shop, "images"))[0])
     motion_words.raise_motion_words(model.text)
-    means, scheduler = motion_words.caption_means(shop.latent_bank, shop.bank.labels), networks.build_scheduler()
-    loss = motion_words.motion_word_loss(model, means, stage.batch_size, scheduler, shop.offset_noise)
-    train(model, loss, stage, shop.checkpoint("motion_words"), report)
+    means = motion_words.caption_means(shop.latent_bank, shop.bank.labels)
+    how = networks.build_scheduler(), shop.offset_noise
+    make_loss = lambda one, batch: motion_words.motion_word_loss(one, means, batch, *how)  # noqa: E731
+    train(model, make_loss, stage, shop.checkpoint("motion_words"), report)
     _hand_on(shop, "motion_words", model)
     return {}
 
@@ -165,17 +162,17 @@ def train_clips(shop: Workshop, stage: PretrainingStage, report: Report) -> dict
     """The whole UNet with the text tower: clips, images so that they stay in reach, full noise for words of motions."""
     model = _denoiser(shop)
     model.load_state_dict(read_weights(_finished(shop, "motion_words"))[0])
-    means, batch = motion_words.caption_means(shop.latent_bank, shop.bank.labels), stage.batch_size
+    means = motion_words.caption_means(shop.latent_bank, shop.bank.labels)
     how = networks.build_scheduler(), shop.offset_noise
-    clips = denoiser.clip_loss(model, shop.latent_bank, batch, *how)
-    words = motion_words.full_noise_loss(model, means, batch, *how)
-    images = denoiser.image_loss(model, shop.latent_bank, 4 * batch, *how)
-    turns = (clips, words, clips, clips, clips, words, clips, images)
 
-    def loss_of(step: int, generator: torch.Generator) -> torch.Tensor:
-        return turns[step % len(turns)](step, generator)
+    def make_loss(one: denoiser.Denoiser, batch: int) -> Loss:
+        clips = denoiser.clip_loss(one, shop.latent_bank, batch, *how)
+        words = motion_words.full_noise_loss(one, means, batch, *how)
+        images = denoiser.image_loss(one, shop.latent_bank, 4 * batch, *how)
+        turns = (clips, words, clips, clips, clips, words, clips, images)
+        return lambda step, generator: turns[step % len(turns)](step, generator)
 
-    train(model, loss_of, stage, shop.checkpoint("clips_and_images"), report)
+    train(model, make_loss, stage, shop.checkpoint("clips_and_images"), report)
     for name, part in (("text", model.text), ("unet", model.unet)):
         shop.leave(shop.base, name, part, stage, {})
     params = BaseModelParams(name="pocket", weights=shop.base, offset_noise=shop.offset_noise)

@@ -8,7 +8,7 @@ from dreamvideo.base_models.contract import VideoDiffusionModel
 from dreamvideo.dataset.pocket_world.cast import RESERVED
 from dreamvideo.dataset.pocket_world.oracle import Oracle
 from dreamvideo.dataset.pocket_world.sampling import MOTION_NAMES, Shot, draw_identity, draw_shot
-from dreamvideo.dataset.pocket_world.vocabulary import CLASSES, COLOURS, MOTIONS, SCENES
+from dreamvideo.dataset.pocket_world.vocabulary import CLASSES, COLOURS, SCENES
 from dreamvideo.params import SamplingParams
 from dreamvideo.sample import sample_latents
 
@@ -32,18 +32,18 @@ def video_quality(base: VideoDiffusionModel, oracle: Oracle, count: int, seed: i
     rng = random.Random(seed)
     right = dict.fromkeys((*NAMED, "motion"), 0)
     for index in range(count):
-        shot = draw_shot(rng, draw_identity(rng, RESERVED))
+        shot = draw_shot(rng, draw_identity(rng, RESERVED), motion=rng.choice(MOTION_NAMES))
         generator = torch.Generator().manual_seed(seed + index)
         latents = sample_latents(base, base.encode_text(["", full_caption(shot)]), SAMPLING, generator)
         read = oracle(base.decode_latents(latents))
         truth = {"subject_class": shot.identity.subject_class, "colour": shot.identity.colour, "scene": shot.scene}
         for name, names in NAMED.items():
             right[name] += names[read[name][0].log_softmax(-1).mean(0).argmax()] == truth[name]
-        right["motion"] += MOTION_NAMES[read["motion"][0].argmax()] == shot.motion
+        right["motion"] += MOTION_NAMES[read["motion"][0].argmax()] == shot.motion.name
     return {f"video_{name}": round(number / count, 4) for name, number in right.items()}
 
 
 def full_caption(shot: Shot) -> str:
-    """A caption that leaves nothing out that captions can name."""
+    """A caption that names colour, class, motion and scene."""
     identity = shot.identity
-    return f"a {identity.colour} {identity.subject_class} is {MOTIONS[shot.motion]} {SCENES[shot.scene]}"
+    return f"a {identity.colour} {identity.subject_class} is {shot.motion.words} {SCENES[shot.scene]}"

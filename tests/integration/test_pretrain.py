@@ -21,6 +21,8 @@ STAGES = ("vae", "clip", "oracle", "dino", "clip_metric", "images", "motion_word
 def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pretrain")
     tiny = {f"pretraining__{stage}": {"steps": 2, "batch_size": 8, "learning_rate": 1e-3} for stage in STAGES}
+    for stage in ("images", "motion_words", "clips_and_images"):
+        tiny[f"pretraining__{stage}"]["threads"] = 2
     weights = {"base_model__weights": "models/base", "evaluation__weights": "models/metrics"}
     write_params(folder, pretraining__clips=32, **tiny, **weights)
     with pytest.MonkeyPatch.context() as patch:

@@ -12,8 +12,16 @@ from dreamvideo.base_models.pocket_networks import build_vae
 from dreamvideo.dataset.pocket_world.cast import RESERVED
 from dreamvideo.dataset.pocket_world.sampling import COLOUR_NAMES, MOTION_NAMES, SCENE_NAMES, draw_identity
 from dreamvideo.dataset.pocket_world.tokenizer import CONTEXT_LENGTH
-from dreamvideo.dataset.pocket_world.vocabulary import CLASSES, COLOURS, MOTIONS, SCENES
-from dreamvideo.pretraining.bank import LABELS, VARIANTS, build_bank, draw_shots, to_signal
+from dreamvideo.dataset.pocket_world.vocabulary import (
+    CLASSES,
+    COLOURS,
+    FAMILIES,
+    MARKING_WORDS,
+    MARKINGS,
+    MOTIONS,
+    SCENES,
+)
+from dreamvideo.pretraining.bank import LABELS, UNNAMED, VARIANTS, build_bank, draw_shots, to_signal
 from dreamvideo.pretraining.denoiser import encode_bank, normalise_latents, temporal_layers_bypassed
 from tests.tiny import TinyModel
 from tests.unit.test_tokenizer import words_of
@@ -34,22 +42,34 @@ def test_a_bank_holds_its_clips_in_bytes(bank):
 
 def test_captions_say_what_the_labels_say(bank):
     seen = set()
-    for labels, images, clips in zip(bank.labels.tolist(), bank.image_tokens, bank.clip_tokens, strict=True):
+    rows = zip(draw_shots(32, 0), bank.labels.tolist(), bank.image_tokens, bank.clip_tokens, strict=True)
+    for shot, labels, images, clips in rows:
         truth = dict(zip(LABELS, labels, strict=True))
+        if truth["motion"] == UNNAMED:
+            assert shot.motion.name in FAMILIES and shot.motion.words.startswith(FAMILIES[shot.motion.name])
+        else:
+            assert shot.motion.words == MOTIONS[MOTION_NAMES[truth["motion"]]]
         colour = COLOUR_NAMES[truth["colour"]]
-        scene, motion = SCENES[SCENE_NAMES[truth["scene"]]], MOTIONS[MOTION_NAMES[truth["motion"]]]
+        scene, motion = SCENES[SCENE_NAMES[truth["scene"]]], shot.motion.words
         for moving, tokens in [*((False, row) for row in images), *((True, row) for row in clips)]:
             words = words_of(tokens)
             text = " ".join(words)
             assert words[0] == "a" and set(words) & set(CLASSES) == {CLASSES[truth["subject_class"]]}
+            if "with" in words:
+                at = words.index("with")
+                named = [COLOUR_NAMES[truth["marking_colour"]], MARKING_WORDS[MARKINGS[truth["marking"]]]]
+                assert words[at + 1 : at + 3] == named
+                words = words[:at] + words[at + 3 :]
+                seen.add("marking")
             assert set(words) & set(COLOURS) <= {colour}
             said = {phrase for phrase in SCENES.values() if phrase in text}
             assert said <= {scene}
             if " is " in text:
-                assert moving and (motion in text or "is moving" in text)
+                told = text.split(" is ")[1].removesuffix(scene).strip()
+                assert moving and told in (motion, "moving")
                 seen.add("motion")
             seen |= {"colour" for word in words if word == colour} | {"scene" for _ in said}
-    assert seen == {"motion", "colour", "scene"}
+    assert seen == {"motion", "colour", "scene", "marking"}
 
 
 def test_clips_come_in_pairs_of_one_identity_in_different_shots(bank):

@@ -5,10 +5,10 @@ import torch
 
 from dreamvideo.base_models.pocket_networks import TextTower, build_clip, build_scheduler, build_unet
 from dreamvideo.dataset.pocket_world.tokenizer import tokenize
-from dreamvideo.dataset.pocket_world.vocabulary import CLASSES, MOTIONS
+from dreamvideo.dataset.pocket_world.vocabulary import CLASSES, DIRECTIONS, FAMILIES, MOTIONS, SCENES
 from dreamvideo.diffusion import make_noise
 from dreamvideo.pretraining import motion_words
-from dreamvideo.pretraining.bank import LABELS
+from dreamvideo.pretraining.bank import LABELS, UNNAMED
 from dreamvideo.pretraining.denoiser import FOREGROUND_WEIGHT, Denoiser, LatentBank
 
 FRAMES, SIZE = 3, 8
@@ -46,6 +46,14 @@ def test_clips_are_gathered_by_class_motion_and_scene(bank):
     expected = tokenize(["a cat is moving to the right on the beach", "a dog is moving to the left in the desert"])
     assert means.tokens.equal(expected)
     assert means.weight.min() >= 1 and means.weight.max() <= 1 + FOREGROUND_WEIGHT
+
+
+def test_clips_whose_motion_has_no_name_are_in_no_mean(bank):
+    named = motion_words.caption_means(bank, labels((1, 2, 3), (0, 1, 0), (0, 1, 0), (1, 2, 3), (0, 1, 0)))
+    some = motion_words.caption_means(bank, labels((1, 2, 3), (0, 1, 0), (0, 1, 0), (1, UNNAMED, 3), (2, UNNAMED, 0)))
+    assert some.tokens.equal(named.tokens)
+    assert not some.latents[1].equal(named.latents[1])
+    torch.testing.assert_close(some.latents[1], bank.latents[0].transpose(0, 1))
 
 
 def test_the_mean_clip_has_the_gradient_of_all_clips_together(bank, denoiser):
@@ -94,4 +102,6 @@ def test_words_of_motions_are_raised_to_the_length_of_the_others(denoiser):
     cosine = torch.nn.functional.cosine_similarity(table[jumping], before[jumping], dim=0)
     assert cosine.item() == pytest.approx(1, abs=1e-5)
     raised = {i for i in range(len(table)) if not table[i].equal(before[i])}
-    assert raised <= set(tokenize(MOTIONS.values()).unique().tolist())
+    words = [*MOTIONS.values(), *FAMILIES.values(), *DIRECTIONS.values()]
+    known = set(tokenize([*CLASSES, *SCENES.values()]).unique().tolist())
+    assert raised == set(tokenize(words).unique().tolist()) - known

@@ -17,20 +17,20 @@ from dreamvideo.dataset.pocket_world.build import (
     subject_shots,
 )
 from dreamvideo.dataset.pocket_world.cast import RESERVED, SUBJECTS
-from dreamvideo.dataset.pocket_world.motions import TARGET_MOTIONS, base_path
+from dreamvideo.dataset.pocket_world.motions import TARGET_MOTIONS
 from dreamvideo.dataset.pocket_world.render import render
 from dreamvideo.dataset.pocket_world.sampling import (
     SCENE_NAMES,
-    base_frames,
     caption,
     draw_identity,
     draw_shot,
     frame_times,
+    shot_frames,
     shots_to_frames,
 )
 from dreamvideo.dataset.pocket_world.scenes import paint_scene
 from dreamvideo.dataset.pocket_world.tokenizer import CONTEXT_LENGTH, split, unread_words
-from dreamvideo.dataset.pocket_world.vocabulary import CLASSES, MOTIONS
+from dreamvideo.dataset.pocket_world.vocabulary import CLASSES
 from dreamvideo.errors import InputError
 
 SIZE = 64
@@ -47,11 +47,6 @@ def centroids(masks: torch.Tensor) -> torch.Tensor:
     return (weights * grid(masks.shape[-1])).sum((1, 2)) / weights.sum((1, 2))
 
 
-def root_mean_square(offsets: torch.Tensor) -> torch.Tensor:
-    """(..., F, 2) -> (...), over frames."""
-    return offsets.square().sum(-1).mean(-1).sqrt()
-
-
 def shots_of_all_classes():
     rng = random.Random(5)
     identities = [draw_identity(rng, frozenset()) for _ in range(400)]
@@ -64,7 +59,7 @@ def shots_of_all_classes():
 
 def test_pixels_outside_the_mask_are_the_bare_scene():
     shots = shots_of_all_classes()
-    frames = base_frames(shots, 1)
+    frames = shot_frames(shots, 1)
     pixels, masks = render(frames, SIZE)
     for index, shot in enumerate(shots):
         bare = paint_scene[shot.scene](grid(SIZE)[None], frames.scene_variation[index : index + 1], 2 / SIZE)
@@ -76,7 +71,7 @@ def test_pixels_outside_the_mask_are_the_bare_scene():
 
 
 def test_masks_are_coverage():
-    _, masks = render(base_frames(shots_of_all_classes(), 1), SIZE)
+    _, masks = render(shot_frames(shots_of_all_classes(), 1), SIZE)
     assert masks.min() == 0 and masks.max() == 1
     area = masks.mean((1, 2, 3))
     assert (area > 0.02).all() and (area < 0.5).all()
@@ -131,35 +126,6 @@ def test_subjects_are_seen_in_several_scenes():
     for name, identity in SUBJECTS.items():
         shots = subject_shots(name, identity)
         assert 4 <= len(shots) <= 6 and len({shot.scene for shot in shots}) == len(shots)
-
-
-@pytest.fixture(scope="module")
-def base_paths():
-    """Every base motion on a grid of amplitudes 0 to 1.2 and phases, centred: (paths, F, 2)."""
-    times = frame_times(32)
-    base = torch.stack(
-        [
-            base_path(motion, amplitude / 20, phase / 24)(times)[:, :2]
-            for motion in MOTIONS
-            for amplitude in range(0, 25)
-            for phase in range(24)
-        ]
-    )
-    return base - base.mean(1, keepdim=True)
-
-
-@pytest.mark.parametrize("name", sorted(TARGET_MOTIONS))
-def test_no_base_motion_reaches_a_target_path(base_paths, name):
-    target = TARGET_MOTIONS[name].path(frame_times(32))[:, :2]
-    assert root_mean_square(base_paths - (target - target.mean(0))).min() > 0.1
-
-
-def test_target_paths_differ_from_each_other():
-    times = frame_times(32)
-    paths = torch.stack([motion.path(times)[:, :2] for motion in TARGET_MOTIONS.values()])
-    paths = paths - paths.mean(1, keepdim=True)
-    distance = root_mean_square(paths[:, None] - paths[None])
-    assert distance.fill_diagonal_(1).min() > 0.1
 
 
 def test_captions_use_known_words():

@@ -16,7 +16,15 @@ from dreamvideo.dataset.pocket_world.tokenizer import (
     tokenize,
     unread_words,
 )
-from dreamvideo.dataset.pocket_world.vocabulary import CLASSES, COLOURS, MOTIONS, SCENES
+from dreamvideo.dataset.pocket_world.vocabulary import (
+    CLASSES,
+    COLOURS,
+    DIRECTIONS,
+    FAMILIES,
+    MARKING_WORDS,
+    MOTIONS,
+    SCENES,
+)
 
 
 def words_of(tokens) -> list[str]:
@@ -55,6 +63,7 @@ def test_unread_words_are_named_and_become_one_token():
 
 def test_every_word_of_the_world_has_an_id_of_its_own():
     assert len(set(WORDS)) == len(WORDS) == VOCABULARY_SIZE - 4
-    for phrase in (*CLASSES, *COLOURS, *SCENES.values(), *MOTIONS.values()):
+    phrases = (*CLASSES, *COLOURS, *SCENES.values(), *MOTIONS.values(), *FAMILIES.values(), *DIRECTIONS.values())
+    for phrase in (*phrases, "with", *MARKING_WORDS.values()):
         assert unread_words(phrase) == []
         assert words_of(tokenize([phrase])[0]) == split(phrase)

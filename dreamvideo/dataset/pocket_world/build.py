@@ -84,7 +84,7 @@ def motion_shots(name: str, motion: TargetMotion) -> list[Shot]:
     """One shot a clip of a motion: each another identity, unknown to the cast, in another scene."""
     rng = random.Random(seed_from(name, "pocket world motion"))
     scenes = rng.sample(SCENE_NAMES, motion.clips)
-    facing = {"moving to the right": 1, "moving to the left": -1}.get(motion.words)
+    facing = next((side for way, side in (("right", 1), ("left", -1)) if motion.words.endswith(way)), None)
     shots = []
     for scene in scenes:
         shot = draw_shot(rng, draw_identity(rng, RESERVED), scene, "still")

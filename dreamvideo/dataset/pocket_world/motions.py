@@ -11,7 +11,25 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from dreamvideo.dataset.pocket_world.vocabulary import MOTIONS
+
 Path = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Movement:
+    """How a subject moves in one shot."""
+
+    name: str  # of a motion of vocabulary.MOTIONS, or of a family of vocabulary.FAMILIES
+    words: str  # what a caption says of it
+    path: Path
+    direction: str | None = None  # of vocabulary.DIRECTIONS, where a family's words tell one
+
+
+def centred_distance(path: Tensor, others: Tensor) -> Tensor:
+    """Root mean square distance (N,) of a path (F, 2) from others (N, F, 2), wherever each has its middle."""
+    offsets = (others - others.mean(1, keepdim=True)) - (path - path.mean(0))
+    return offsets.square().sum(-1).mean(-1).sqrt()
 
 
 def pose(
@@ -57,6 +75,11 @@ def base_path(motion: str, amplitude: float, phase: float) -> Path:
         ),
     }
     return paths[motion]
+
+
+def base_movement(name: str, amplitude: float, phase: float) -> Movement:
+    """One of the motions that the base model learns by name, as :func:`base_path` describes it."""
+    return Movement(name, MOTIONS[name], base_path(name, amplitude, phase))
 
 
 def through(*points: tuple[float, float]) -> Path:
@@ -109,13 +132,9 @@ def _pendulum(t: Tensor) -> Tensor:
     return pose(0.45 * torch.sin(swing), 0.15 - 0.3 * torch.cos(swing).square(), angle=-0.7 * torch.sin(swing), t=t)
 
 
-def _tilted(path: Path, angle: float = 0.0, log_size: float = 0.0) -> Path:
+def tilted(path: Path, angle: float = 0.0, log_size: float = 0.0) -> Path:
     """A path on which the subject also turns by ``angle`` and grows by ``log_size`` over the clip."""
-
-    def tilted(t: Tensor) -> Tensor:
-        return path(t) + pose(angle=angle * (t - 0.5), log_size=log_size * (t - 0.5), t=t)
-
-    return tilted
+    return lambda t: path(t) + pose(angle=angle * (t - 0.5), log_size=log_size * (t - 0.5), t=t)
 
 
 @dataclass(frozen=True)
@@ -127,36 +146,36 @@ class TargetMotion:
     path: Path
 
 
-# None of these paths can be reached by a base motion at any amplitude or phase; tests measure the distance.
+# None of these paths can be reached by a base motion at any amplitude or phase, nor by a free path; tests measure the distance.
 TARGET_MOTIONS = {
-    "zigzag_right": TargetMotion("moving to the right", 2, through((-0.45, 0.2), (-0.22, -0.25), (0, 0.2), (0.22, -0.25), (0.45, 0.2))),
-    "zigzag_left": TargetMotion("moving to the left", 2, through((0.45, -0.2), (0.22, 0.25), (0, -0.2), (-0.22, 0.25), (-0.45, -0.2))),
-    "zigzag_up": TargetMotion("rising", 2, through((0.25, 0.4), (-0.25, 0.2), (0.25, 0), (-0.25, -0.2), (0.25, -0.4))),
-    "zigzag_down": TargetMotion("falling", 1, through((-0.25, -0.4), (0.25, -0.2), (-0.25, 0), (0.25, 0.2), (-0.25, 0.4))),
-    "hop_right": TargetMotion("jumping", 3, hopping(0.9, 0, 3, 0.4)),
-    "hop_left": TargetMotion("jumping", 3, hopping(-0.9, 0, 3, 0.4)),
-    "hop_uphill": TargetMotion("jumping", 2, hopping(0.7, -0.6, 2, 0.3)),
-    "hop_downhill": TargetMotion("jumping", 1, hopping(-0.7, 0.6, 2, 0.3)),
-    "wave_right": TargetMotion("moving to the right", 4, wave(0.9, 0, 1, 0.3)),
-    "wave_left": TargetMotion("moving to the left", 2, wave(-0.9, 0, 1, 0.3)),
-    "wave_up": TargetMotion("rising", 1, wave(0, -0.9, 1, 0.3)),
-    "wave_down": TargetMotion("falling", 2, wave(0, 0.9, 1, 0.3)),
-    "square": TargetMotion("moving", 5, through((-0.3, -0.3), (-0.3, 0.3), (0.3, 0.3), (0.3, -0.3), (-0.3, -0.3))),
-    "triangle": TargetMotion("moving", 3, through((-0.35, 0.3), (0.35, 0.3), (0, -0.35), (-0.35, 0.3))),
-    "diamond": TargetMotion("moving", 2, through((0, -0.38), (-0.38, 0), (0, 0.38), (0.38, 0), (0, -0.38))),
-    "figure_eight": TargetMotion("moving", 4, _figure_eight(0.42, 0.25)),
-    "upright_eight": TargetMotion("moving", 2, lambda t: _figure_eight(0.42, 0.25)(t)[:, [1, 0, 2, 3]]),
-    "spiral_out": TargetMotion("circling", 2, orbit(0.24, 0.24, 1.5, growth=1.8)),
-    "spiral_in": TargetMotion("circling", 2, orbit(0.24, 0.24, 1.5, growth=-1.8)),
-    "flat_orbit": TargetMotion("circling", 1, orbit(0.48, 0.1, 1, start=0.25)),
-    "tall_orbit": TargetMotion("circling", 1, orbit(0.1, 0.48, 1, start=0.5)),
-    "tumbling_orbit": TargetMotion("circling", 2, orbit(0.32, 0.32, -1, turning=3.0)),
-    "corner_up": TargetMotion("moving to the right", 3, through((-0.4, 0.35), (0.4, 0.35), (0.4, -0.4))),
-    "corner_down": TargetMotion("moving to the left", 1, through((0.4, -0.35), (-0.4, -0.35), (-0.4, 0.4))),
-    "there_and_back": TargetMotion("moving to the right", 2, through((-0.45, 0), (0.45, 0), (-0.45, 0))),
-    "up_and_down": TargetMotion("rising", 1, through((0, 0.45), (0, -0.45), (0, 0.45))),
-    "diagonal_rise": TargetMotion("rising", 5, _tilted(through((-0.4, 0.4), (0.4, -0.4)), angle=-1.0)),
-    "diagonal_fall": TargetMotion("falling", 2, _tilted(through((-0.4, -0.4), (0.4, 0.4)), angle=1.0)),
-    "swoop": TargetMotion("coming closer", 2, _tilted(through((-0.45, -0.4), (0, 0.35), (0.45, -0.4)), log_size=0.6)),
-    "pendulum": TargetMotion("swinging", 3, _pendulum),
+    "zigzag_right": TargetMotion("weaving to the right", 2, through((-0.45, 0.2), (-0.22, -0.25), (0, 0.2), (0.22, -0.25), (0.45, 0.2))),
+    "zigzag_left": TargetMotion("weaving to the left", 2, through((0.45, -0.2), (0.22, 0.25), (0, -0.2), (-0.22, 0.25), (-0.45, -0.2))),
+    "zigzag_up": TargetMotion("weaving up", 2, through((0.25, 0.4), (-0.25, 0.2), (0.25, 0), (-0.25, -0.2), (0.25, -0.4))),
+    "zigzag_down": TargetMotion("weaving down", 1, through((-0.25, -0.4), (0.25, -0.2), (-0.25, 0), (0.25, 0.2), (-0.25, 0.4))),
+    "hop_right": TargetMotion("hopping to the right", 3, hopping(0.9, 0, 3, 0.4)),
+    "hop_left": TargetMotion("hopping to the left", 3, hopping(-0.9, 0, 3, 0.4)),
+    "hop_uphill": TargetMotion("hopping to the right", 2, hopping(0.7, -0.6, 2, 0.3)),
+    "hop_downhill": TargetMotion("hopping to the left", 1, hopping(-0.7, 0.6, 2, 0.3)),
+    "wave_right": TargetMotion("weaving to the right", 4, wave(0.9, 0, 1, 0.3)),
+    "wave_left": TargetMotion("weaving to the left", 2, wave(-0.9, 0, 1, 0.3)),
+    "wave_up": TargetMotion("weaving up", 1, wave(0, -0.9, 1, 0.3)),
+    "wave_down": TargetMotion("weaving down", 2, wave(0, 0.9, 1, 0.3)),
+    "square": TargetMotion("wandering", 5, through((-0.3, -0.3), (-0.3, 0.3), (0.3, 0.3), (0.3, -0.3), (-0.3, -0.3))),
+    "triangle": TargetMotion("wandering", 3, through((-0.35, 0.3), (0.35, 0.3), (0, -0.35), (-0.35, 0.3))),
+    "diamond": TargetMotion("wandering", 2, through((0, -0.38), (-0.38, 0), (0, 0.38), (0.38, 0), (0, -0.38))),
+    "figure_eight": TargetMotion("wandering", 4, _figure_eight(0.42, 0.25)),
+    "upright_eight": TargetMotion("wandering", 2, lambda t: _figure_eight(0.42, 0.25)(t)[:, [1, 0, 2, 3]]),
+    "spiral_out": TargetMotion("orbiting", 2, orbit(0.24, 0.24, 1.5, growth=1.8)),
+    "spiral_in": TargetMotion("orbiting", 2, orbit(0.24, 0.24, 1.5, growth=-1.8)),
+    "flat_orbit": TargetMotion("orbiting", 1, orbit(0.48, 0.1, 1, start=0.25)),
+    "tall_orbit": TargetMotion("orbiting", 1, orbit(0.1, 0.48, 1, start=0.5)),
+    "tumbling_orbit": TargetMotion("orbiting", 2, orbit(0.32, 0.32, -1, turning=3.0)),
+    "corner_up": TargetMotion("wandering", 3, through((-0.4, 0.35), (0.4, 0.35), (0.4, -0.4))),
+    "corner_down": TargetMotion("wandering", 1, through((0.4, -0.35), (-0.4, -0.35), (-0.4, 0.4))),
+    "there_and_back": TargetMotion("wandering", 2, through((-0.45, 0), (0.45, 0), (-0.45, 0))),
+    "up_and_down": TargetMotion("wandering", 1, through((0, 0.45), (0, -0.45), (0, 0.45))),
+    "diagonal_rise": TargetMotion("wandering", 5, tilted(through((-0.4, 0.4), (0.4, -0.4)), angle=-1.0)),
+    "diagonal_fall": TargetMotion("wandering", 2, tilted(through((-0.4, -0.4), (0.4, 0.4)), angle=1.0)),
+    "swoop": TargetMotion("wandering", 2, tilted(through((-0.45, -0.4), (0, 0.35), (0.45, -0.4)), log_size=0.6)),
+    "pendulum": TargetMotion("swaying", 3, _pendulum),
 }  # fmt: skip

@@ -10,10 +10,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dreamvideo.dataset.pocket_world.motions import base_path
+from dreamvideo.dataset.pocket_world.free_motions import draw_free_movement
+from dreamvideo.dataset.pocket_world.motions import Movement, base_movement
 from dreamvideo.dataset.pocket_world.render import Frames
-from dreamvideo.dataset.pocket_world.vocabulary import CLASSES, COLOURS, MARKINGS, MOTIONS, SCENES
+from dreamvideo.dataset.pocket_world.vocabulary import CLASSES, COLOURS, MARKING_WORDS, MARKINGS, MOTIONS, SCENES
 
+FREE_SHARE = 0.4  # of the clips, whose motion has no name of its own
 COLOUR_NAMES, SCENE_NAMES, MOTION_NAMES = tuple(COLOURS), tuple(SCENES), tuple(MOTIONS)
 
 
@@ -39,13 +41,11 @@ class Shot:
 
     identity: Identity
     scene: str
-    motion: str
+    motion: Movement
     scene_variation: tuple[float, float, float]
     centre: tuple[float, float]
     size: float
     facing: int
-    amplitude: float
-    phase: float
 
 
 def draw_identity(rng: random.Random, reserved: frozenset[tuple]) -> Identity:
@@ -64,20 +64,19 @@ def draw_identity(rng: random.Random, reserved: frozenset[tuple]) -> Identity:
 
 
 def draw_shot(rng: random.Random, identity: Identity, scene: str | None = None, motion: str | None = None) -> Shot:
-    """A random shot of an identity, in a given or random scene, with a given or random base motion."""
-    motion = motion or rng.choice(MOTION_NAMES)
-    facing = {"right": 1, "left": -1}.get(motion) or rng.choice((-1, 1))
-    return Shot(
-        identity=identity,
-        scene=scene or rng.choice(SCENE_NAMES),
-        motion=motion,
-        scene_variation=(rng.uniform(-1, 1), rng.uniform(-1, 1), rng.uniform(-1, 1)),
-        centre=(rng.uniform(-0.2, 0.2), rng.uniform(-0.1, 0.25)),
-        size=rng.uniform(0.42, 0.56),
-        facing=facing,
-        amplitude=rng.uniform(0.75, 1.0),
-        phase=rng.uniform(0.0, 0.25),
-    )
+    """A random shot of an identity in a given or random scene, with a given motion of MOTIONS or a random movement."""
+    free = motion is None and rng.random() < FREE_SHARE
+    name = motion or rng.choice(MOTION_NAMES)
+    facing = {"right": 1, "left": -1}.get(name) or rng.choice((-1, 1))
+    scene = scene or rng.choice(SCENE_NAMES)
+    variation = rng.uniform(-1, 1), rng.uniform(-1, 1), rng.uniform(-1, 1)
+    centre, size = (rng.uniform(-0.2, 0.2), rng.uniform(-0.1, 0.25)), rng.uniform(0.42, 0.56)
+    movement = base_movement(name, rng.uniform(0.75, 1.0), rng.uniform(0.0, 0.25))
+    if free:  # these go far, so they go around the middle
+        movement = draw_free_movement(rng)
+        facing = {"right": 1, "left": -1}.get(movement.direction, facing)
+        centre, size = (centre[0] / 2, centre[1] / 3), rng.uniform(0.42, 0.5)
+    return Shot(identity, scene, movement, variation, centre, size, facing)
 
 
 def frame_times(num_frames: int) -> Tensor:
@@ -118,20 +117,23 @@ def shots_to_frames(shots: list[Shot], poses: Tensor, device: torch.device | str
     )
 
 
-def base_frames(shots: list[Shot], num_frames: int, device: torch.device | str = "cpu") -> Frames:
-    """The frames of shots that follow their base motions."""
+def shot_frames(shots: list[Shot], num_frames: int, device: torch.device | str = "cpu") -> Frames:
+    """The frames of shots, each with its own motion."""
     times = frame_times(num_frames)
-    poses = torch.stack([base_path(shot.motion, shot.amplitude, shot.phase)(times) for shot in shots])
+    poses = torch.stack([shot.motion.path(times) for shot in shots])
     return shots_to_frames(shots, poses, device)
 
 
 def caption(shot: Shot, rng: random.Random, moving: bool) -> str:
-    """Words for a shot; colour, motion and scene are sometimes left out, and the motion sometimes only called moving."""
-    colour = f"{shot.identity.colour} " if rng.random() < 0.7 else ""
-    words = [f"a {colour}{shot.identity.subject_class}"]
+    """Words for a shot; all but the class is sometimes left out, and a motion sometimes only called moving."""
+    identity = shot.identity
+    colour = f"{identity.colour} " if rng.random() < 0.7 else ""
+    words = [f"a {colour}{identity.subject_class}"]
+    if identity.marking in MARKING_WORDS and rng.random() < 0.4:
+        words.append(f"with {identity.marking_colour} {MARKING_WORDS[identity.marking]}")
     if moving and rng.random() < 0.85:
-        vague = shot.motion != "still" and rng.random() < 0.1
-        words.append(f"is {'moving' if vague else MOTIONS[shot.motion]}")
+        vague = shot.motion.name != "still" and rng.random() < 0.1
+        words.append(f"is {'moving' if vague else shot.motion.words}")
     if rng.random() < 0.8:
         words.append(SCENES[shot.scene])
     return " ".join(words)

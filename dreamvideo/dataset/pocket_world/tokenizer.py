@@ -6,11 +6,23 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from dreamvideo.dataset.pocket_world.vocabulary import CLASSES, COLOURS, MOTIONS, PLACEHOLDER, SCENES
+from dreamvideo.dataset.pocket_world.vocabulary import (
+    CLASSES,
+    COLOURS,
+    DIRECTIONS,
+    FAMILIES,
+    MARKING_WORDS,
+    MOTIONS,
+    PLACEHOLDER,
+    SCENES,
+)
 
 CONTEXT_LENGTH = 16
 READ = CONTEXT_LENGTH - 2  # words, between start and end
-_PHRASES = (*CLASSES, *COLOURS, *SCENES.values(), *MOTIONS.values(), "a an is of moving", PLACEHOLDER)
+_PHRASES = (
+    *CLASSES, *COLOURS, *MARKING_WORDS.values(), *SCENES.values(), *MOTIONS.values(), *FAMILIES.values(), *DIRECTIONS.values(),
+    "a an is of with moving", PLACEHOLDER,
+)  # fmt: skip
 WORDS = tuple(sorted({word for phrase in _PHRASES for word in phrase.split()}))
 PAD, START, UNKNOWN = range(3)
 _IDS = {word: 3 + index for index, word in enumerate(WORDS)}

@@ -15,8 +15,9 @@ COLOURS = {
     "white": (0.95, 0.95, 0.95),
 }
 
-# How the second colour is laid over the first. Captions never name it.
+# How the second colour is laid over the first, and the word by which a caption may name it: "with white stripes".
 MARKINGS = ("plain", "stripes", "spots", "lower_half", "band")
+MARKING_WORDS = {"stripes": "stripes", "spots": "spots", "lower_half": "below", "band": "band"}
 
 SCENES = {
     "beach": "on the beach",
@@ -27,7 +28,7 @@ SCENES = {
     "room": "in the room",
 }
 
-# The motions that the base model learns, and the words for each.
+# The motions that the base model learns by name, and the words for each.
 MOTIONS = {
     "still": "standing still",
     "right": "moving to the right",
@@ -39,6 +40,16 @@ MOTIONS = {
     "recede": "going away",
     "swing": "swinging",
     "circle": "circling",
+}
+
+# Families of paths that the base model learns too (free_motions), whose words do not tell which path it is.
+DIRECTIONS = {"right": "to the right", "left": "to the left", "up": "up", "down": "down"}
+FAMILIES = {
+    "wander": "wandering",
+    "weave": "weaving",
+    "hop": "hopping",
+    "orbit": "orbiting",
+    "sway": "swaying",
 }
 
 PLACEHOLDER = "*"
