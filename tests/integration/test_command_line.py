@@ -159,7 +159,7 @@ def test_generate_writes_a_video_and_names_the_words_it_does_not_know(folder):
 
 def test_describe_prints_json_for_scripts(folder):
     content = yaml.safe_load(dreamvideo(folder, "describe", "--json").stdout)
-    assert content["method"]["trainable_parameters"]["identity_adapter"] == 50016
+    assert content["method"]["trainable_parameters"]["identity_adapter"] == 26080
 
 
 def test_plan_says_what_is_cached_and_what_must_run(folder):

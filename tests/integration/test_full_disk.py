@@ -16,7 +16,7 @@ from flows.tracking import Tracking
 from tests.conftest import empty_store
 from tests.integration.conftest import MOTIONS, SUBJECTS, write_params
 
-FULL, ENOUGH = "size=3500k", "size=64m"  # the database, and one motion adapter; everything
+FULL, ENOUGH = "size=2900k", "size=64m"  # the database, and one motion adapter; everything
 
 
 @pytest.fixture
