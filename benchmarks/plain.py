@@ -20,6 +20,7 @@ from benchmarks.trial import (
     subject_data,
     training_outcome,
 )
+from dreamvideo.augmentation import random_shift
 from dreamvideo.base_models.contract import VideoDiffusionModel
 from dreamvideo.dataset.clips import sample_window
 from dreamvideo.diffusion import make_noise
@@ -49,8 +50,10 @@ def _subject(base: VideoDiffusionModel, params: Params, measured: str) -> Measur
         latents = base.encode_frames(data.images[:, None])
         masks = functional.interpolate(data.masks, latents.shape[-2:], mode="nearest-exact")[:, :, None]
         chosen = torch.randint(len(latents), (batch,), generator=generator)
+        images = torch.cat((latents, masks.to(base.device)), dim=1)[chosen]
+        shifted = random_shift(images, round(method.options.random_shift * latents.shape[-1]), generator)
         text = identity.encode(base, [SUBJECT_CAPTION] * batch)
-        return denoising_loss(base, latents[chosen], text, generator, masks.to(base.device)[chosen])
+        return denoising_loss(base, shifted[:, :-1], text, generator, shifted[:, -1:])
 
     def stage(name: str, trained: nn.Module) -> None:
         options = getattr(method.options, name)

@@ -36,17 +36,21 @@ MOTIONS = {
     "narrow_orbit": TargetMotion("orbiting", 2, orbit(0.15, 0.4, -1, start=0.125)),
     "ess": TargetMotion("weaving down", 1, wave(0, 0.8, 1.5, 0.35)),
 }  # fmt: skip
+PROMPTS = 3  # for each of the 24 combinations: one video alone says little about a path
 VARIANTS = {
+    "random_shift": (0.0, 0.5),
     "textual_inversion.learning_rate": (5e-4, 5e-3),
     "identity_adapter.learning_rate": (2e-4, 2e-3),
     "identity_adapter.steps": (75, 300),
     "motion_adapter.learning_rate": (5e-4, 2e-3),
-    "motion_adapter.steps": (140, 560),
+    "motion_adapter.steps": (280, 1120),
     "motion_adapter.timestep_exponent": (0.5, 1.0),
     "motion_adapter.appearance_dropout": (0.0, 0.9),
     "motion_adapter.caption_dropout": (0.5,),
     "bottleneck": (0.25, 1.0),
     "appearance_strength": (0.5,),
+    "identity_strength": (0.5,),
+    "motion_strength": (1.25,),
 }
 SHOWN = ("clip_i", "dino_i", "subject_oracle", "trajectory_oracle", "clip_t")
 
@@ -54,13 +58,14 @@ SHOWN = ("clip_i", "dino_i", "subject_oracle", "trajectory_oracle", "clip_t")
 def main() -> None:
     build_dataset(FOLDER / "data", subjects=SUBJECTS, motions=MOTIONS)
     params = held_out(load_params(method="dreamvideo"))
-    shipped = run_benchmark(params, Request())
+    request = Request(prompts=PROMPTS)
+    shipped = run_benchmark(params, request)
     table = Table("variant", *SHOWN, title="change against params.yaml")
-    base = run_benchmark(params.model_copy(update={"method": "uncustomized"}), Request())
+    base = run_benchmark(params.model_copy(update={"method": "uncustomized"}), request)
     table.add_row("uncustomized", *differences(params, base.run_id, shipped.run_id))
     for knob, values in VARIANTS.items():
         for value in values:
-            outcome = run_benchmark(with_option(params, knob, value), Request())
+            outcome = run_benchmark(with_option(params, knob, value), request)
             table.add_row(f"{knob}: {value}", *differences(params, outcome.run_id, shipped.run_id))
             Console().print(table)
 

@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from dreamvideo import adapters
 from dreamvideo.adapters import Adapter, Placement
+from dreamvideo.augmentation import random_shift
 from dreamvideo.base_models.contract import Architecture, VideoDiffusionModel
 from dreamvideo.dataset.clips import sample_window
 from dreamvideo.methods.contract import Encode, Method, MotionData, OnStage, SubjectData, Trained, methods
@@ -38,6 +39,9 @@ class Options(Section):
 
     bottleneck: float = Field(gt=0, le=1)
     placement: Placement
+    random_shift: float = Field(
+        default=0.0, ge=0, le=1
+    )  # of the reference images, as a share of their side; paper: none
     textual_inversion: StageParams
     identity_adapter: StageParams
     motion_adapter: MotionStage
@@ -61,13 +65,14 @@ class DreamVideo(Method):
     """Sec. 3.2 of the paper."""
 
     name = "dreamvideo"
-    revision = 3
+    revision = 4
     Options = Options
     options: Options
 
     def subject_recipe(self) -> dict:
-        """Bottleneck, placement and the two stages of subject learning."""
-        return self.options.model_dump(include={"bottleneck", "placement", "textual_inversion", "identity_adapter"})
+        """Bottleneck, placement, random shift and the two stages of subject learning."""
+        learning = {"random_shift", "textual_inversion", "identity_adapter"}
+        return self.options.model_dump(include={"bottleneck", "placement"} | learning)
 
     def motion_recipe(self) -> dict:
         """Bottleneck, placement and the stage of motion learning."""
@@ -116,19 +121,23 @@ class DreamVideo(Method):
     def train_subject(
         self, base: VideoDiffusionModel, data: SubjectData, generator: torch.Generator, on_stage: OnStage
     ) -> Trained:
-        """First the textual identity, then, with that frozen, the identity adapter; single frames, under the masks."""
+        """First the textual identity, then, with that frozen, the identity adapter; single frames, under the masks.
+
+        Shifted at random, the images do not tell where their subject stands: composed, that is the motion's to say.
+        """
         latents = base.once("latents", data.images[:, None], base.encode_frames)
-        weights = None
-        if data.masks is not None:
-            # (n, 1, 1, H, W): binary at latent resolution.
-            weights = functional.interpolate(data.masks, latents.shape[-2:], mode="nearest-exact")[:, :, None]
-            weights = weights.to(base.device)
+        masks = data.masks if data.masks is not None else torch.ones(len(latents), 1, 1, 1)
+        # (n, 1, 1, H, W): binary at latent resolution.
+        weights = functional.interpolate(masks, latents.shape[-2:], mode="nearest-exact")[:, :, None]
+        images = torch.cat((latents, weights.to(base.device)), dim=1)
+        reach = round(self.options.random_shift * latents.shape[-1])
         identity = TextualIdentity.from_class_word(base, data.class_word)
 
         def loss_with(text: Tensor, batch: int) -> Tensor:
-            chosen = torch.randint(len(latents), (batch,), generator=generator)
-            weight = weights[chosen] if weights is not None else None
-            return denoising_loss(base, latents[chosen], text.expand(batch, -1, -1), generator, weight)
+            chosen = torch.randint(len(images), (batch,), generator=generator)
+            shifted = random_shift(images[chosen], reach, generator)
+            seen, weight = shifted.split([latents.shape[1], 1], dim=1)
+            return denoising_loss(base, seen, text.expand(batch, -1, -1), generator, weight)
 
         first, second = self.options.textual_inversion, self.options.identity_adapter
         with training(base, generator):

@@ -256,3 +256,13 @@ def test_the_timestep_exponent_decides_at_what_noise_a_motion_is_learnt(monkeypa
         build(steps=20, timestep_exponent=exponent).train_motion(base, tiny_motion(), seeded(), ignore)
         lowest[exponent] = min(seen)
     assert lowest[1.0] < 300 and lowest[0.05] > 700
+
+
+def test_a_random_shift_moves_an_image_under_its_mask():
+    """The background is glaring: where the mask did not move with the image, the loss would be as glaring."""
+    base, method = QuietModel(), build(steps=6, random_shift=0.25)
+    still = build(steps=6).train_subject(base, with_glare(tiny_subject()), seeded(), ignore)
+    moved = method.train_subject(base, with_glare(tiny_subject()), seeded(), ignore)
+    assert not same(still.tensors, moved.tensors)
+    for stage in moved.losses:
+        assert max(moved.losses[stage]) < 20

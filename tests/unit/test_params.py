@@ -84,6 +84,7 @@ def test_the_paper_profile_samples_as_the_paper_says(key, value):
         "motion_adapter.caption_dropout": 0.5,
         "motion_adapter.appearance_dropout": 0.5,
         "motion_adapter.timestep_exponent": 1.0,
+        "random_shift": 0.0,
         "appearance_strength": 1.0,
         "unconditional_appearance_strength": 1.0,
         "identity_strength": 1.0,
