@@ -50,10 +50,10 @@ def _subject(base: VideoDiffusionModel, params: Params, measured: str) -> Measur
         latents = base.encode_frames(data.images[:, None])
         masks = functional.interpolate(data.masks, latents.shape[-2:], mode="nearest-exact")[:, :, None]
         chosen = torch.randint(len(latents), (batch,), generator=generator)
-        images = torch.cat((latents, masks.to(base.device)), dim=1)[chosen]
-        shifted = random_shift(images, round(method.options.random_shift * latents.shape[-1]), generator)
+        reach = round(method.options.random_shift * latents.shape[-1])
+        seen, weights = random_shift(latents[chosen], masks.to(base.device)[chosen], reach, generator)
         text = identity.encode(base, [SUBJECT_CAPTION] * batch)
-        return denoising_loss(base, shifted[:, :-1], text, generator, shifted[:, -1:])
+        return denoising_loss(base, seen, text, generator, weights)
 
     def stage(name: str, trained: nn.Module) -> None:
         options = getattr(method.options, name)

@@ -2,26 +2,30 @@
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 
-def random_shift(x: Tensor, reach: int, generator: torch.Generator) -> Tensor:
-    """Move each item as far as ``reach`` cells along either axis, its edge repeated (random shift, Kostrikov et al. 2021).
+def random_shift(images: Tensor, weights: Tensor, reach: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Move each image with its weights as far as ``reach`` cells along either axis (Kostrikov et al. 2021).
+
+    What comes into sight repeats the edge, and weighs nothing.
 
     Args:
-        x: (B, ..., H, W); an item moves as one, so that what belongs together is stacked.
+        images: (B, C, F, H, W).
+        weights: (B, 1, F, H, W).
         reach: the farthest, in cells; 0 moves nothing.
         generator: decides where to.
 
     Returns:
-        (B, ..., H, W).
+        Images and weights of the same shapes.
     """
-    offsets = torch.randint(-reach, reach + 1, (len(x), 2, 1), generator=generator)
-    return torch.stack([_moved(item, *offset) for item, offset in zip(x, offsets, strict=True)])
+    height, width = images.shape[-2:]
+    corners = reach - torch.randint(-reach, reach + 1, (len(images), 2), generator=generator)
 
+    def cropped(padded: Tensor) -> Tensor:
+        places = zip(padded, corners.tolist(), strict=True)
+        return torch.stack([item[..., top : top + height, left : left + width] for item, (top, left) in places])
 
-def _moved(item: Tensor, down: Tensor, right: Tensor) -> Tensor:
-    """(..., H, W) with its content moved; what was outside is the nearest edge."""
-    height, width = item.shape[-2:]
-    rows = (torch.arange(height) - down).clamp(0, height - 1).to(item.device)
-    columns = (torch.arange(width) - right).clamp(0, width - 1).to(item.device)
-    return item[..., rows, :][..., columns]
+    around = (reach,) * 4
+    repeated = functional.pad(images, (*around, 0, 0), mode="replicate")
+    return cropped(repeated), cropped(functional.pad(weights, around))

@@ -39,9 +39,7 @@ class Options(Section):
 
     bottleneck: float = Field(gt=0, le=1)
     placement: Placement
-    random_shift: float = Field(
-        default=0.0, ge=0, le=1
-    )  # of the reference images, as a share of their side; paper: none
+    random_shift: float = Field(default=0.0, ge=0, le=1)  # of reference images, as a share of their side; paper: none
     textual_inversion: StageParams
     identity_adapter: StageParams
     motion_adapter: MotionStage
@@ -129,14 +127,13 @@ class DreamVideo(Method):
         masks = data.masks if data.masks is not None else torch.ones(len(latents), 1, 1, 1)
         # (n, 1, 1, H, W): binary at latent resolution.
         weights = functional.interpolate(masks, latents.shape[-2:], mode="nearest-exact")[:, :, None]
-        images = torch.cat((latents, weights.to(base.device)), dim=1)
+        weights = weights.to(base.device)
         reach = round(self.options.random_shift * latents.shape[-1])
         identity = TextualIdentity.from_class_word(base, data.class_word)
 
         def loss_with(text: Tensor, batch: int) -> Tensor:
-            chosen = torch.randint(len(images), (batch,), generator=generator)
-            shifted = random_shift(images[chosen], reach, generator)
-            seen, weight = shifted.split([latents.shape[1], 1], dim=1)
+            chosen = torch.randint(len(latents), (batch,), generator=generator)
+            seen, weight = random_shift(latents[chosen], weights[chosen], reach, generator)
             return denoising_loss(base, seen, text.expand(batch, -1, -1), generator, weight)
 
         first, second = self.options.textual_inversion, self.options.identity_adapter
