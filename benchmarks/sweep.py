@@ -50,7 +50,7 @@ VARIANTS = {
     "bottleneck": (0.25, 1.0),
     "appearance_strength": (0.5,),
     "identity_strength": (0.5,),
-    "motion_strength": (1.25,),
+    "motion_strength": (1.0, 1.5),
 }
 SHOWN = ("clip_i", "dino_i", "subject_oracle", "trajectory_oracle", "clip_t")
 
