@@ -84,8 +84,9 @@ def test_the_loss_counts_the_foreground_alone():
         assert max(masked[stage]) < 20 < max(unmasked[stage]) / 5
 
 
-def test_a_mask_of_everything_changes_nothing():
-    base, method, data = QuietModel(), build(), tiny_subject(masked=False)
+@pytest.mark.parametrize("shift", [0.0, 0.25])
+def test_a_mask_of_everything_changes_nothing(shift):
+    base, method, data = QuietModel(), build(random_shift=shift), tiny_subject(masked=False)
     full = SubjectData(data.class_word, data.images, torch.ones(3, 1, 16, 16))
     without, under = (method.train_subject(base, one, seeded(), ignore).losses for one in (data, full))
     for stage in without:

@@ -140,10 +140,14 @@ def test_options_of_the_composition_change_every_cell_and_no_adapter(params, cat
     assert_changes(before, after, generation=every, scores=every)
 
 
-@pytest.mark.parametrize("stage", ["textual_inversion", "identity_adapter"])
-def test_the_recipe_of_a_subject_changes_no_motion(params, catalog, before, stage):
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [(["textual_inversion", "steps"], 9), (["identity_adapter", "steps"], 9), (["random_shift"], 0.125)],
+    ids=lambda value: ".".join(value) if isinstance(value, list) else "",
+)
+def test_the_recipe_of_a_subject_changes_no_motion(params, catalog, before, option, value):
     every = set(cells(before))
-    after = plan(with_option(params, stage, "steps", to=9), catalog)
+    after = plan(with_option(params, *option, to=value), catalog)
     assert_changes(before, after, identity=SUBJECTS, generation=every, scores=every)
 
 
