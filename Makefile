@@ -40,6 +40,7 @@ DEMO_MOTIONS := wave_right,hop_right,diagonal_rise
 
 test: $(TOOLS) pull ## run the tests
 	$(BIN)/ruff check .
+	$(BIN)/lint-imports
 	$(BIN)/python -m pytest
 
 up: pull ## start a Prefect server, an MLflow server and a worker a GPU on this machine, and register the deployments
@@ -48,8 +49,9 @@ up: pull ## start a Prefect server, an MLflow server and a worker a GPU on this 
 down: ## stop what `make up` started; what it recorded stays
 	$(BIN)/dreamvideo server down
 
-lint: $(TOOLS) ## check the style
+lint: $(TOOLS) ## check the style, and which way imports run
 	$(BIN)/ruff check .
+	$(BIN)/lint-imports
 
 bench: pull ## measure speed and orchestration cost on this machine
 	$(BIN)/python benchmarks/pocket.py

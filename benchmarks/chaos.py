@@ -18,9 +18,9 @@ from pathlib import Path
 
 from dreamvideo.files import content_key
 from dreamvideo.params import TrackingParams
-from flows.claims import Taken, claimed, end_abandoned, shared
-from flows.provenance import machine
-from flows.tracking import KEY, Tracking
+from flows.tracking.leases import Taken, claimed, end_abandoned, shared
+from flows.tracking.provenance import machine
+from flows.tracking.store import KEY, Tracking
 
 LONGEST_WAIT = 0.3  # seconds from when both are at work to the next kill
 A_CELL = 0.05  # seconds that it takes beside its record

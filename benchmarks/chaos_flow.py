@@ -22,10 +22,10 @@ from prefect.testing.utilities import prefect_test_harness
 from benchmarks.pocket import one_step
 from dreamvideo.files import sha256_file
 from dreamvideo.params import TrackingParams
-from flows.claims import is_alive
-from flows.tracking import KEY, KIND, Tracking
+from flows.tracking.leases import is_alive
+from flows.tracking.store import KEY, KIND, Tracking
 
-COMMAND = [sys.executable, "-c", "from flows.cli import main; main()", "benchmark", "run"]
+COMMAND = [sys.executable, "-c", "from flows.cli.main import main; main()", "benchmark", "run"]
 KINDS = "adapter", "cell"
 MAKING = 2.0  # seconds, about what an adapter or a cell takes
 STOPPED = 2  # exit code of a benchmark that one of its processes was killed of

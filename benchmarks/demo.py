@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 from rich.console import Console
 
-from flows.provenance import git_commit, machine
+from flows.tracking.provenance import git_commit, machine
 
 
 def main() -> None:

@@ -24,9 +24,9 @@ from benchmarks import ours, plain
 from benchmarks.trial import STAGES, Clock, Measured
 from dreamvideo.base_models import load_base_model
 from dreamvideo.base_models.contract import VideoDiffusionModel
+from dreamvideo.base_models.loading import is_hub_id
 from dreamvideo.params import ComputeParams, Params, load_params
-from dreamvideo.pretrained import is_hub_id
-from flows.provenance import git_commit, machine
+from flows.tracking.provenance import git_commit, machine
 
 T = TypeVar("T")
 Build = Callable[[Params, ComputeParams], VideoDiffusionModel]

@@ -19,12 +19,12 @@ from rich.table import Table
 
 from dreamvideo.base_models import describe_base_model
 from dreamvideo.params import load_params
-from flows.benchmark import plan_request
-from flows.cells import generate_video, load_adapters, run_cell_task
-from flows.customize import train_adapter
-from flows.provenance import machine
-from flows.request import Request
-from flows.workbench import Workbench, workbench
+from flows.execution.adapters import train_adapter
+from flows.execution.cells import generate_video, load_adapters, run_cell_task
+from flows.execution.resources import Resources, resources_for
+from flows.planning.plan import plan_selection
+from flows.planning.selection import Selection
+from flows.tracking.provenance import machine
 
 SUBJECTS, MOTIONS, ROUNDS = 2, 4, 3
 
@@ -57,24 +57,25 @@ def one_step(options: dict) -> dict:
 
 def measure(params) -> dict:
     params_json = params.model_dump_json()
-    bench = workbench(params_json)
+    resources = resources_for(params_json)
     # Each round has a seed of its own, since what is done is never done again.
     plans = [
-        plan_request(params, bench.catalog, Request(str(SUBJECTS), str(MOTIONS), seed=seed)) for seed in range(ROUNDS)
+        plan_selection(params, resources.catalog, Selection(str(SUBJECTS), str(MOTIONS), seed=seed))
+        for seed in range(ROUNDS)
     ]
-    adapters = {adapter.key: train_adapter(bench, adapter) for adapter in plans[0].adapters}
-    video(bench, plans[0].cells[0], adapters)  # warm up
+    adapters = {adapter.key: train_adapter(resources, adapter) for adapter in plans[0].adapters}
+    video(resources, plans[0].cells[0], adapters)  # warm up
     videos, shares = [], []
 
     @flow(name="measured", validate_parameters=False)
     def orchestrate() -> None:
-        with bench.tracking.run("measurement", "measurement", "none", {}) as record:
+        with resources.tracking.run("measurement", "measurement", "none", {}) as record:
             for cell in [cell for plan in plans for cell in plan.cells]:
-                videos.append(video(bench, cell, adapters))
+                videos.append(video(resources, cell, adapters))
                 started = time.perf_counter()
                 run_id = run_cell_task(params_json, cell, adapters, record.run_id)
                 seconds = time.perf_counter() - started
-                itself = bench.tracking.get(run_id).data.metrics
+                itself = resources.tracking.get(run_id).data.metrics
                 shares.append(seconds / (itself["seconds.generate"] + itself["seconds.score"]) - 1)
 
     orchestrate()
@@ -101,11 +102,11 @@ def matrix_product_gflops(size: int = 1024) -> float:
     return 2 * size**3 / median(seconds) / 1e9
 
 
-def video(bench: Workbench, cell, adapters: dict[str, str]) -> float:
+def video(resources: Resources, cell, adapters: dict[str, str]) -> float:
     """Seconds for the video of a cell alone: sampled with both adapters, decoded, saved."""
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
-        generate_video(bench, cell, *load_adapters(bench, cell, adapters), Path(folder) / "video.mp4")
+        generate_video(resources, cell, *load_adapters(resources, cell, adapters), Path(folder) / "video.mp4")
         return time.perf_counter() - started
 
 

@@ -29,15 +29,16 @@ from dreamvideo.methods.contract import Trained
 from dreamvideo.params import ExecutionParams, Params, load_params
 from evaluation.metrics import metric_names
 from evaluation.suite import Suite
-from flows import cells, customize, task_runners
-from flows import forecast as plans
 from flows.benchmark import run_benchmark
-from flows.claims import WORKER
-from flows.provenance import machine
-from flows.report import write_report
-from flows.request import Request
-from flows.tracking import Tracking
-from flows.workbench import workbench
+from flows.execution import adapters as customize
+from flows.execution import cells, task_runners
+from flows.execution.resources import resources_for
+from flows.planning import estimate as plans
+from flows.planning.selection import Selection
+from flows.reports.build import write_report
+from flows.tracking.leases import WORKER
+from flows.tracking.provenance import machine
+from flows.tracking.store import Tracking
 
 # Subjects, motions and prompts of each size.
 SIZES = {6: (2, 3, 1), 60: (6, 10, 1), 600: (20, 30, 1), 6000: (20, 30, 10)}
@@ -90,7 +91,7 @@ def plan_a_million() -> dict:
     plans.load_catalog = lambda _: catalog
     with tempfile.TemporaryDirectory() as folder:
         params = params.model_copy(update={"tracking": store(Path(folder))})
-        seconds = timed(lambda: plans.forecast(params, Request(prompts=1)))
+        seconds = timed(lambda: plans.estimate(params, Selection(prompts=1)))
     return {"cells": PLANNED**2, "seconds": seconds}
 
 
@@ -117,7 +118,7 @@ def benchmark(size: int, seconds: float, workers: int) -> dict:
         workers: how many processes share it.
     """
     subjects, motions, prompts = SIZES[size]
-    request = Request(str(subjects), str(motions), prompts)
+    request = Selection(str(subjects), str(motions), prompts)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         spread = ExecutionParams(runner="processes", workers=workers) if workers > 1 else ExecutionParams()
@@ -146,7 +147,7 @@ def benchmark(size: int, seconds: float, workers: int) -> dict:
         }
         if not seconds:  # to what follows it is all the same
             figures |= {
-                "seconds_planned_again": timed(lambda: plans.forecast(params, request)),
+                "seconds_planned_again": timed(lambda: plans.estimate(params, request)),
                 "seconds_of_report": timed(lambda: write_report(params, outcome.run_id)),
                 "report_megabytes": outcome.report.stat().st_size / 1e6,
                 "mlflow_megabytes": (folder / "mlflow.db").stat().st_size / 1e6,
@@ -168,9 +169,9 @@ def pace(runs: list[Run]) -> float:
 def begin_worker(params_json: str, seconds: float) -> None:
     """What a process of the pool begins with: nothing is left out there yet, and what it loads is no cost of a cell."""
     task_runners._begin_worker()
-    bench = workbench(params_json)
-    leave_out_the_models(bench.params, seconds)
-    _ = bench.base, bench.suite
+    resources = resources_for(params_json)
+    leave_out_the_models(resources.params, seconds)
+    _ = resources.base, resources.suite
 
 
 def leave_out_the_models(params: Params, seconds: float) -> None:

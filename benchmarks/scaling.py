@@ -18,8 +18,8 @@ from rich.table import Table
 from benchmarks.pocket import matrix_product_gflops, one_step
 from dreamvideo.params import ExecutionParams, Params, load_params
 from flows.benchmark import run_benchmark
-from flows.provenance import machine
-from flows.request import Request
+from flows.planning.selection import Selection
+from flows.tracking.provenance import machine
 
 SMALL, LARGE = 6, 24  # combinations: of one subject and of four, with six motions
 WORKERS = (1, 2)
@@ -67,7 +67,7 @@ def run(params: Params, workers: int, size: int, seed: int) -> float:
     """Seconds of one benchmark of combinations that are new."""
     spread = params.model_copy(update={"execution": ExecutionParams(runner="ray", workers=workers)})
     started = time.monotonic()
-    outcome = run_benchmark(spread, Request(str(size // SMALL), str(SMALL), seed=seed))
+    outcome = run_benchmark(spread, Selection(str(size // SMALL), str(SMALL), seed=seed))
     assert (outcome.finished, outcome.failed, outcome.reused) == (size, 0, 0)
     return time.monotonic() - started
 

@@ -21,11 +21,11 @@ from benchmarks.chaos import store
 from dreamvideo.files import content_key
 from dreamvideo.params import TrackingParams, load_params
 from evaluation.metrics import metric_names
-from flows.claims import claimed
-from flows.processes import PATIENCE, start
-from flows.provenance import machine
-from flows.servers import ServerSettings, mlflow_service
-from flows.tracking import Tracking
+from flows.servers.processes import PATIENCE, start
+from flows.servers.services import ServerSettings, mlflow_service
+from flows.tracking.leases import claimed
+from flows.tracking.provenance import machine
+from flows.tracking.store import Tracking
 
 PORT, SECONDS, CLIENTS = 5077, 30.0, (1, 2, 4)
 VIDEO_BYTES, PARAMETERS = 30_000, 15

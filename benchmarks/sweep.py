@@ -12,13 +12,13 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from dreamvideo.dataset.pocket_world.build import build_dataset
-from dreamvideo.dataset.pocket_world.motions import TargetMotion, hopping, orbit, through, wave
-from dreamvideo.dataset.pocket_world.sampling import Identity
 from dreamvideo.params import Params, load_params
+from dreamvideo.pocket_world.build import build_dataset
+from dreamvideo.pocket_world.motions import TargetMotion, hopping, orbit, through, wave
+from dreamvideo.pocket_world.sampling import Identity
 from flows.benchmark import run_benchmark
-from flows.compare import compare_runs
-from flows.request import Request
+from flows.planning.selection import Selection
+from flows.reports.compare import compare_runs
 
 FOLDER = Path("sweep")
 SUBJECTS = {
@@ -58,7 +58,7 @@ SHOWN = ("clip_i", "dino_i", "subject_oracle", "trajectory_oracle", "clip_t")
 def main() -> None:
     build_dataset(FOLDER / "data", subjects=SUBJECTS, motions=MOTIONS)
     params = held_out(load_params(method="dreamvideo"))
-    request = Request(prompts=PROMPTS)
+    request = Selection(prompts=PROMPTS)
     shipped = run_benchmark(params, request)
     table = Table("variant", *SHOWN, title="change against params.yaml")
     base = run_benchmark(params.model_copy(update={"method": "uncustomized"}), request)

@@ -17,10 +17,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from dreamvideo.base_models import pocket_networks as networks
+from dreamvideo.base_models.loading import load_open_clip
 from dreamvideo.base_models.pocket import load_component
-from dreamvideo.dataset.pocket_world.oracle import Oracle, subject_log_probabilities
-from dreamvideo.dataset.pocket_world.tokenizer import tokenize
-from dreamvideo.pretrained import load_open_clip
+from dreamvideo.pocket_world.oracle import Oracle, subject_log_probabilities
+from dreamvideo.pocket_world.tokenizer import tokenize
 from dreamvideo.registry import Registry
 from dreamvideo.weights import load_into, read_weights
 

@@ -8,30 +8,30 @@ from pathlib import Path
 import yaml
 from prefect import flow
 
-from dreamvideo.dataset.catalog import Catalog, load_catalog
+from dreamvideo.dataset.catalog import load_catalog
 from dreamvideo.files import content_key
 from dreamvideo.params import Params
-from flows.cells import KIND as CELL
-from flows.claims import attended, end_abandoned
-from flows.compare import benchmark_cells
-from flows.composition import KIND as COMPOSITION
-from flows.composition import register_all
-from flows.customize import KIND as ADAPTER
-from flows.evidence import policy_of
-from flows.failures import stop_if_disk_is_full
-from flows.gate import KIND as GATE
-from flows.gate import gate_task
-from flows.missing import REUSED, load_models, run_missing, train_missing
-from flows.plan import Plan, plan_benchmark
-from flows.progress import console
-from flows.promotion import propose
-from flows.provenance import data_hash, git_commit
-from flows.registration import record_scores
-from flows.report import CELLS, FACTS, PARAMS, report_task, run_facts
-from flows.request import Request
-from flows.task_runners import one_server, task_runner
-from flows.tracking import Tracking, flatten
-from flows.workbench import workbench
+from flows.execution.adapters import KIND as ADAPTER
+from flows.execution.cells import KIND as CELL
+from flows.execution.data_gate import KIND as GATE
+from flows.execution.data_gate import gate_task
+from flows.execution.failures import stop_if_disk_is_full
+from flows.execution.progress import console
+from flows.execution.resources import resources_for
+from flows.execution.scheduling import REUSED, load_models, run_missing, train_missing
+from flows.execution.task_runners import one_server, task_runner
+from flows.planning.plan import Plan, plan_selection
+from flows.planning.selection import Selection
+from flows.registry.comparison import policy_of
+from flows.registry.promotion import propose
+from flows.registry.serving import KIND as COMPOSITION
+from flows.registry.serving import register_all
+from flows.registry.versions import record_scores
+from flows.reports.build import CELLS, FACTS, PARAMS, report_task, run_facts
+from flows.reports.compare import benchmark_cells
+from flows.tracking.leases import attended, end_abandoned
+from flows.tracking.provenance import data_hash, git_commit
+from flows.tracking.store import Tracking, flatten
 
 KIND = "benchmark"
 
@@ -50,18 +50,7 @@ class Outcome:
     promotions: list[str]  # lines that say which challengers would pass, or have passed
 
 
-def plan_request(params: Params, catalog: Catalog, request: Request) -> Plan:
-    """The plan of a request."""
-    return plan_benchmark(
-        params,
-        catalog,
-        *request.chosen(catalog),
-        request.prompts or params.benchmark.prompts,
-        params.benchmark.seed if request.seed is None else request.seed,
-    )
-
-
-def run_benchmark(params: Params, request: Request) -> Outcome:
+def run_benchmark(params: Params, selection: Selection) -> Outcome:
     """Run the benchmark as a Prefect flow.
 
     Raises:
@@ -69,32 +58,32 @@ def run_benchmark(params: Params, request: Request) -> Outcome:
         Ended: another benchmark took this one for lost, and has ended its run; what it made is kept.
     """
     catalog = load_catalog(params.data.root)
-    plan_request(params, catalog, request)  # refuses bad names before anything starts
+    plan_selection(params, catalog, selection)  # refuses bad names before anything starts
     if params.promotion:
         policy_of(params)
     run = benchmark_flow.with_options(task_runner=task_runner(params.execution))
     try:
         with starting, one_server():
-            return run(params.model_dump_json(), request)
+            return run(params.model_dump_json(), selection)
     except Exception as error:
         stop_if_disk_is_full(error)
         raise
 
 
 @flow(name="benchmark", validate_parameters=False, log_prints=False)
-def benchmark_flow(params_json: str, request: Request) -> Outcome:
+def benchmark_flow(params_json: str, selection: Selection) -> Outcome:
     """Validate, train what is missing, run what is missing, aggregate, report."""
     # Ray carries a flow's function to its workers by value, and all that it names with it: it names one function.
-    return _benchmark(params_json, request)
+    return _benchmark(params_json, selection)
 
 
-def _benchmark(params_json: str, request: Request) -> Outcome:
+def _benchmark(params_json: str, selection: Selection) -> Outcome:
     starting.stop()
     params = Params.model_validate_json(params_json)
     tracking = Tracking(params.tracking)
     catalog = load_catalog(params.data.root)
     gate_run = gate_task(params_json)
-    plan = plan_request(params, catalog, request)
+    plan = plan_selection(params, catalog, selection)
     name = f"{params.method}: {len({c.subject for c in plan.cells})} subjects x {len({c.motion for c in plan.cells})} motions"
     tags = {
         "dreamvideo.profile": params.profile,
@@ -102,7 +91,7 @@ def _benchmark(params_json: str, request: Request) -> Outcome:
         "dreamvideo.data_hash": data_hash(catalog),
         "dreamvideo.gate_run": gate_run,
         "mlflow.source.git.commit": git_commit(),
-        "dreamvideo.command": request.command(params.method, params.profile),
+        "dreamvideo.command": selection.command(params.method, params.profile),
     }
     for kind in (KIND, ADAPTER, CELL, REUSED, GATE, COMPOSITION):
         end_abandoned(tracking, kind)
@@ -111,7 +100,7 @@ def _benchmark(params_json: str, request: Request) -> Outcome:
         record.params |= {"method": params.method} | flatten(params.methods[params.method], "method.")
         load_models(tracking, plan, params)
         adapters = train_missing(tracking, plan, params)
-        registered = register_all(workbench(params_json), plan, adapters)
+        registered = register_all(resources_for(params_json), plan, adapters)
         cells, there = run_missing(tracking, plan, adapters, params, record.run_id)
         _keep_for_report(tracking, record.run_id, params, plan, cells, there)
         summary, path = report_task(params_json, record.run_id)

@@ -7,7 +7,7 @@ finds them. Small values go in; MLflow run ids and paths come out.
 from prefect import State, flow
 from prefect.states import Completed
 
-from flows.cli import profile_params
+from dreamvideo.params import load_params
 
 
 @flow(name="train-subject")
@@ -56,13 +56,13 @@ def benchmark(
     Raises:
         RuntimeError: some combinations failed, so that Prefect shows and tells it; the next run tries them again.
     """
-    params = profile_params(profile, method)
-    from flows.alerts import tell_regression
+    params = load_params(profile=profile, method=method)
     from flows.benchmark import run_benchmark
-    from flows.regression import regression
-    from flows.request import Request
+    from flows.planning.selection import Selection
+    from flows.reports.regression import regression
+    from flows.servers.alerts import tell_regression
 
-    outcome = run_benchmark(params, Request(subjects, motions, prompts, seed))
+    outcome = run_benchmark(params, Selection(subjects, motions, prompts, seed))
     if fell := regression(params, outcome.run_id):
         tell_regression(outcome.run_id, fell)
     if outcome.failed:
@@ -81,9 +81,9 @@ def report(run_id: str | None = None, profile: str | None = None) -> str:
         run_id: MLflow run of a benchmark; the newest if empty.
         profile: section of params.yaml; the file names the default.
     """
-    params = profile_params(profile)
-    from flows.report import latest_benchmark, write_report
-    from flows.tracking import Tracking
+    params = load_params(profile=profile)
+    from flows.reports.build import latest_benchmark, write_report
+    from flows.tracking.store import Tracking
 
     _, path = write_report(params, run_id or latest_benchmark(Tracking(params.tracking)))
     return str(path)
@@ -101,8 +101,8 @@ def promote(name: str, version: int | None = None, profile: str | None = None) -
     Raises:
         RuntimeError: a metric of the policy is worse by more than its margin.
     """
-    params = profile_params(profile)
-    from flows.promotion import promote as run
+    params = load_params(profile=profile)
+    from flows.registry.promotion import promote as run
 
     evidence = run(params, name, version)
     if evidence and not evidence.passes:
@@ -111,8 +111,9 @@ def promote(name: str, version: int | None = None, profile: str | None = None) -
 
 
 def _train(kind: str, name: str, method: str | None, profile: str | None) -> str:
-    params = profile_params(profile, method)
-    from flows.customize import customize
+    params = load_params(profile=profile, method=method)
+    from flows.execution.adapters import customize
+    from flows.registry.versions import register_adapter
 
-    run_id, _ = customize(params, kind, name)
+    run_id, _ = customize(params, kind, name, register_adapter)
     return run_id

@@ -18,10 +18,7 @@ from torch.nn import functional
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from dreamvideo.base_models.contract import Architecture, VideoDiffusionModel, base_models
-from dreamvideo.errors import InputError
-from dreamvideo.memory import in_chunks
-from dreamvideo.params import BaseModelParams, ComputeParams
-from dreamvideo.pretrained import (
+from dreamvideo.base_models.loading import (
     base_model_key,
     folder_at_hand,
     load_open_clip,
@@ -31,6 +28,9 @@ from dreamvideo.pretrained import (
     read_open_clip_config,
     without_weights,
 )
+from dreamvideo.errors import InputError
+from dreamvideo.memory import in_chunks
+from dreamvideo.params import BaseModelParams, ComputeParams
 
 # The published configuration, for counting parameters where there are no weights.
 PUBLISHED = {

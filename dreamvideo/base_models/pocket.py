@@ -7,9 +7,9 @@ from torch import Tensor, nn
 
 from dreamvideo.base_models import pocket_networks as networks
 from dreamvideo.base_models.contract import Architecture, VideoDiffusionModel, base_models
-from dreamvideo.dataset.pocket_world.tokenizer import PLACEHOLDER_ID, tokenize, unread_words
+from dreamvideo.base_models.loading import base_model_key, local_folder
 from dreamvideo.params import BaseModelParams, ComputeParams
-from dreamvideo.pretrained import base_model_key, local_folder
+from dreamvideo.pocket_world.tokenizer import PLACEHOLDER_ID, tokenize, unread_words
 from dreamvideo.weights import load_into, read_weights
 
 

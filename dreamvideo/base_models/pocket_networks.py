@@ -13,7 +13,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dreamvideo.dataset.pocket_world.tokenizer import CONTEXT_LENGTH, VOCABULARY_SIZE
+from dreamvideo.pocket_world.tokenizer import CONTEXT_LENGTH, VOCABULARY_SIZE
 
 FRAME_SIZE = 64
 NUM_FRAMES = 8

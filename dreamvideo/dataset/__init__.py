@@ -1,1 +1,1 @@
-"""Datasets: the catalog, images and clips, the data gate, and the procedural world they can be drawn from."""
+"""Datasets: the catalog, and reading and writing images and clips."""

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from dreamvideo.base_models.pocket_networks import FRAME_SIZE, NUM_FRAMES
-from dreamvideo.dataset.pocket_world.cast import RESERVED
-from dreamvideo.dataset.pocket_world.render import render
-from dreamvideo.dataset.pocket_world.sampling import (
+from dreamvideo.pocket_world.cast import RESERVED
+from dreamvideo.pocket_world.render import render
+from dreamvideo.pocket_world.sampling import (
     COLOUR_NAMES,
     MOTION_NAMES,
     SCENE_NAMES,
@@ -23,8 +23,8 @@ from dreamvideo.dataset.pocket_world.sampling import (
     draw_shot,
     shot_frames,
 )
-from dreamvideo.dataset.pocket_world.tokenizer import tokenize
-from dreamvideo.dataset.pocket_world.vocabulary import CLASSES, MARKINGS
+from dreamvideo.pocket_world.tokenizer import tokenize
+from dreamvideo.pocket_world.vocabulary import CLASSES, MARKINGS
 
 VARIANTS = 4
 UNNAMED = -100  # label of a motion that is only of a family; cross entropy passes over it

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dreamvideo.base_models.pocket_networks import LATENT_SIZE, TextTower
-from dreamvideo.dataset.pocket_world.tokenizer import tokenize
 from dreamvideo.diffusion import diffusion_loss, make_noise, stratified_timesteps, training_target
+from dreamvideo.pocket_world.tokenizer import tokenize
 from dreamvideo.pretraining.bank import Bank, to_signal
 from dreamvideo.pretraining.loop import Loss
 

@@ -6,9 +6,9 @@ from open_clip import CLIP
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dreamvideo.dataset.pocket_world.oracle import READ_OUTS, Oracle
-from dreamvideo.dataset.pocket_world.tokenizer import tokenize
-from dreamvideo.dataset.pocket_world.vocabulary import COLOURS
+from dreamvideo.pocket_world.oracle import READ_OUTS, Oracle
+from dreamvideo.pocket_world.tokenizer import tokenize
+from dreamvideo.pocket_world.vocabulary import COLOURS
 from dreamvideo.pretraining.bank import LABELS, UNNAMED, Bank, centroids, to_signal
 from dreamvideo.pretraining.loop import Loss
 

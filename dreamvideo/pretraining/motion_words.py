@@ -18,10 +18,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from dreamvideo.base_models.pocket_networks import TextTower
-from dreamvideo.dataset.pocket_world.sampling import MOTION_NAMES, SCENE_NAMES
-from dreamvideo.dataset.pocket_world.tokenizer import tokenize
-from dreamvideo.dataset.pocket_world.vocabulary import CLASSES, DIRECTIONS, FAMILIES, MOTIONS, SCENES
 from dreamvideo.diffusion import make_noise
+from dreamvideo.pocket_world.sampling import MOTION_NAMES, SCENE_NAMES
+from dreamvideo.pocket_world.tokenizer import tokenize
+from dreamvideo.pocket_world.vocabulary import CLASSES, DIRECTIONS, FAMILIES, MOTIONS, SCENES
 from dreamvideo.pretraining.bank import LABELS, UNNAMED
 from dreamvideo.pretraining.denoiser import (
     Denoiser,

@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dreamvideo.base_models.pocket_networks import FRAME_SIZE, NUM_FRAMES
-from dreamvideo.dataset.pocket_world.cast import SUBJECTS
-from dreamvideo.dataset.pocket_world.oracle import READ_OUTS, Oracle, subject_log_probabilities
-from dreamvideo.dataset.pocket_world.render import render
-from dreamvideo.dataset.pocket_world.sampling import draw_shot, shot_frames
-from dreamvideo.dataset.pocket_world.tokenizer import tokenize
-from dreamvideo.dataset.pocket_world.vocabulary import CLASSES, COLOURS, SCENES
+from dreamvideo.pocket_world.cast import SUBJECTS
+from dreamvideo.pocket_world.oracle import READ_OUTS, Oracle, subject_log_probabilities
+from dreamvideo.pocket_world.render import render
+from dreamvideo.pocket_world.sampling import draw_shot, shot_frames
+from dreamvideo.pocket_world.tokenizer import tokenize
+from dreamvideo.pocket_world.vocabulary import CLASSES, COLOURS, SCENES
 from dreamvideo.pretraining.bank import LABELS, UNNAMED, Bank, centroids, to_signal
 
 RETRIEVAL = 256  # captions

@@ -13,9 +13,9 @@ from torch import nn
 
 from dreamvideo.base_models import pocket_networks as networks
 from dreamvideo.base_models.pocket import PocketModel, load_component
-from dreamvideo.dataset.pocket_world.oracle import Oracle
 from dreamvideo.files import content_key
 from dreamvideo.params import BaseModelParams, ComputeParams, PretrainingParams, PretrainingStage
+from dreamvideo.pocket_world.oracle import Oracle
 from dreamvideo.pretraining import denoiser, encoders, motion_words, quality
 from dreamvideo.pretraining.bank import Bank, build_bank
 from dreamvideo.pretraining.loop import Loss, Report, train

@@ -5,11 +5,11 @@ import random
 import torch
 
 from dreamvideo.base_models.contract import VideoDiffusionModel
-from dreamvideo.dataset.pocket_world.cast import RESERVED
-from dreamvideo.dataset.pocket_world.oracle import Oracle
-from dreamvideo.dataset.pocket_world.sampling import MOTION_NAMES, Shot, draw_identity, draw_shot
-from dreamvideo.dataset.pocket_world.vocabulary import CLASSES, COLOURS, SCENES
 from dreamvideo.params import SamplingParams
+from dreamvideo.pocket_world.cast import RESERVED
+from dreamvideo.pocket_world.oracle import Oracle
+from dreamvideo.pocket_world.sampling import MOTION_NAMES, Shot, draw_identity, draw_shot
+from dreamvideo.pocket_world.vocabulary import CLASSES, COLOURS, SCENES
 from dreamvideo.sample import sample_latents
 
 NAMED = {"subject_class": CLASSES, "colour": tuple(COLOURS), "scene": tuple(SCENES)}

@@ -11,9 +11,9 @@ from dreamvideo.methods.contract import MotionData, SubjectData
 from dreamvideo.params import BaseModelParams, ComputeParams, SamplingParams
 from dreamvideo.sample import sample_latents
 from dreamvideo.weights import read_weights, save_weights
-from flows.customize import to_bytes
-from tests.method_trials import build, ignore, seeded
-from tests.tiny_modelscope import write_tiny_modelscope
+from flows.execution.adapters import to_bytes
+from tests.support.method_trials import build, ignore, seeded
+from tests.support.tiny_modelscope import write_tiny_modelscope
 
 DEVICE = "cuda"  # "cpu" tries the tests themselves where there is no GPU
 FRAMES, FPS = 4, 8

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from flows.cli import main
+from flows.cli.main import main
 from tests.conftest import empty_store
 
 REPOSITORY = Path(__file__).resolve().parents[2]

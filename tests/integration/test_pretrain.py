@@ -11,7 +11,7 @@ from dreamvideo.pretraining import stages
 from dreamvideo.weights import read_schema
 from evaluation.encoders import encoders
 from flows.pretrain import run_pretrain
-from flows.tracking import Tracking
+from flows.tracking.store import Tracking
 from tests.integration.conftest import write_params
 
 STAGES = ("vae", "clip", "oracle", "dino", "clip_metric", "images", "motion_words", "clips_and_images")

@@ -6,19 +6,19 @@ import pytest
 import yaml
 
 from dreamvideo.dataset.catalog import load_catalog, verify_files
-from dreamvideo.dataset.checks import Requirements
 from dreamvideo.dataset.clips import probe_clip
-from dreamvideo.dataset.expectations import validate
-from dreamvideo.dataset.import_clips import SHORTER
-from dreamvideo.dataset.import_entries import NewMotion, NewSubject
-from dreamvideo.dataset.import_files import Original, find_clips, find_images, pair_masks
-from dreamvideo.dataset.importing import import_entries
-from dreamvideo.dataset.paper import PAPER_CATALOG
+from dreamvideo.dataset.importing.clips import SHORTER
+from dreamvideo.dataset.importing.entries import NewMotion, NewSubject
+from dreamvideo.dataset.importing.files import Original, find_clips, find_images, pair_masks
+from dreamvideo.dataset.importing.paper import PAPER_CATALOG
+from dreamvideo.dataset.importing.transaction import import_entries
+from dreamvideo.dataset.validation.checks import Requirements
+from dreamvideo.dataset.validation.expectations import validate
 from dreamvideo.params import DataParams, load_params
 from flows.benchmark import run_benchmark
-from flows.data import import_motion, import_subject
-from flows.request import Request
-from flows.tracking import Tracking
+from flows.execution.dataset import import_motion, import_subject
+from flows.planning.selection import Selection
+from flows.tracking.store import Tracking
 from tests.integration.conftest import write_params
 
 MOTIONS = {  # words, caption, kind
@@ -95,7 +95,7 @@ def test_the_pocket_base_learns_two_of_each_end_to_end(real_data, prefect_server
             params, [real_data / "motions" / name], None, [caption], name=name, words=words, kind=kind, **GIVEN
         )
     assert told == []  # the profile asks for two of each, and two of each are there
-    outcome = run_benchmark(params, Request())
+    outcome = run_benchmark(params, Selection())
     assert (outcome.finished, outcome.failed) == (4, 0)
     cells = Tracking(params.tracking).runs("cell")
     for cell in cells:

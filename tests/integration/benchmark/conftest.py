@@ -9,8 +9,8 @@ from dvc.repo import Repo
 
 from dreamvideo.params import load_params
 from flows.benchmark import run_benchmark
-from flows.request import Request
-from flows.tracking import Tracking
+from flows.planning.selection import Selection
+from flows.tracking.store import Tracking
 from tests.integration.conftest import git, write_params
 
 
@@ -33,7 +33,7 @@ def project(tmp_path_factory, dataset, isolated_dvc):
 
 @pytest.fixture(scope="module")
 def first(project):
-    return run_benchmark(load_params(), Request())
+    return run_benchmark(load_params(), Selection())
 
 
 def runs_of(kind):

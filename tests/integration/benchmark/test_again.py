@@ -11,14 +11,15 @@ from dreamvideo.errors import InputError
 from dreamvideo.files import sha256_file
 from dreamvideo.params import ExecutionParams, load_params
 from evaluation.metrics import METRICS, Metric
-from flows import cells, customize
 from flows.benchmark import run_benchmark
-from flows.claims import ALIVE, WORKER
-from flows.missing import REUSED_FROM, VIDEO
-from flows.report import write_report
-from flows.request import Request
-from flows.tracking import KEY, KIND, REASON, SHA256, Damaged, Tracking
-from flows.workbench import Workbench, _workbench
+from flows.execution import adapters as customize
+from flows.execution import cells
+from flows.execution.resources import Resources, _resources_for
+from flows.execution.scheduling import REUSED_FROM, VIDEO
+from flows.planning.selection import Selection
+from flows.reports.build import write_report
+from flows.tracking.leases import ALIVE, WORKER
+from flows.tracking.store import KEY, KIND, REASON, SHA256, Damaged, Tracking
 from tests.integration.benchmark.conftest import runs_of
 from tests.integration.conftest import dreamvideo
 
@@ -28,9 +29,9 @@ def brightness(monkeypatch):
     """One more metric, as a process that begins with it has it."""
     metric = Metric(lambda features: 0.25, "brightness", "Brightness", "a constant", "a test")
     monkeypatch.setitem(METRICS._entries, "brightness", metric)
-    _workbench.cache_clear()
+    _resources_for.cache_clear()
     yield
-    _workbench.cache_clear()
+    _resources_for.cache_clear()
 
 
 def test_a_second_run_computes_nothing_and_ends_what_a_killed_one_left_under_way(first, monkeypatch):
@@ -41,8 +42,8 @@ def test_a_second_run_computes_nothing_and_ends_what_a_killed_one_left_under_way
     ]
     keys = sorted(run.data.tags[KEY] for run in runs_of("cell"))
     for model in ("base", "suite"):  # what is cached needs no model in memory
-        monkeypatch.setattr(Workbench, model, property(lambda _, model=model: pytest.fail(f"{model} was loaded")))
-    second = run_benchmark(load_params(), Request())
+        monkeypatch.setattr(Resources, model, property(lambda _, model=model: pytest.fail(f"{model} was loaded")))
+    second = run_benchmark(load_params(), Selection())
     assert (second.finished, second.reused) == (4, 4)
     listed = [run for run in runs_of("reused cell") if run.data.tags["mlflow.parentRunId"] == second.run_id]
     originals = {run.info.run_id: run.data for run in runs_of("cell")}
@@ -63,9 +64,9 @@ def test_data_that_passed_is_examined_again_once_a_file_is_another(project, firs
     whole = clip.read_bytes()
     clip.write_bytes(whole + b"0")
     with pytest.raises(InputError, match=r"00\.mp4 differs from its SHA-256"):
-        run_benchmark(load_params(), Request())
+        run_benchmark(load_params(), Selection())
     clip.write_bytes(whole)
-    assert run_benchmark(load_params(), Request()).reused == 4
+    assert run_benchmark(load_params(), Selection()).reused == 4
     assert len(runs_of("gate")) == gates
 
 
@@ -73,9 +74,9 @@ def test_nothing_is_recorded_under_a_key_of_other_data(project, first):
     catalog, before = project / "data/catalog.yaml", len(runs_of("adapter"))
     narrow = {"dreamvideo": load_params().methods["dreamvideo"] | {"bottleneck": 0.125}}
     params = load_params().model_copy(update={"methods": narrow})
-    bench = Workbench(params)
-    dog, van = bench.catalog.subject("dog"), bench.catalog.subject("van")
-    planned = [bench.keys.identity(dog), bench.keys.cell(dog, bench.catalog.motion("square"), "a *", 7)]
+    resources = Resources(params)
+    dog, van = resources.catalog.subject("dog"), resources.catalog.subject("van")
+    planned = [resources.keys.identity(dog), resources.keys.cell(dog, resources.catalog.motion("square"), "a *", 7)]
     whole = catalog.read_text()
     catalog.write_text(whole.replace("class_word: dog", "class_word: cat"))
     attempts = (
@@ -84,13 +85,13 @@ def test_nothing_is_recorded_under_a_key_of_other_data(project, first):
     )
     for attempt in attempts:
         with pytest.raises(InputError, match="is not what it was where the benchmark was planned"):
-            attempt(Workbench(params))
+            attempt(Resources(params))
     catalog.write_text(whole)
     image = van.images[0]
     pixels = image.read_bytes()
     image.write_bytes(pixels + b"0")
     with pytest.raises(InputError, match=f"{image.name} differs from its SHA-256"):
-        customize.train_adapter(bench, bench.keys.identity(van))
+        customize.train_adapter(resources, resources.keys.identity(van))
     image.write_bytes(pixels)
     assert len(runs_of("adapter")) == before
 
@@ -115,7 +116,7 @@ def test_the_same_cell_made_again_gives_the_same_video(first, monkeypatch):
     tracking, run = Tracking(load_params().tracking), runs_of("cell")[0]
     before = sha256_file(tracking.fetch(run.info.run_id))
     tracking.client.delete_run(run.info.run_id)
-    assert run_benchmark(load_params(), Request(seed=0)).reused == 3
+    assert run_benchmark(load_params(), Selection(seed=0)).reused == 3
     again = next(other for other in runs_of("cell") if other.data.tags[KEY] == run.data.tags[KEY])
     assert sha256_file(tracking.fetch(again.info.run_id)) == before
 
@@ -123,7 +124,7 @@ def test_the_same_cell_made_again_gives_the_same_video(first, monkeypatch):
 def test_a_new_metric_scores_the_videos_that_are_there(first, brightness, monkeypatch):
     before = {run.data.params["subject"] + run.data.params["motion"]: run for run in runs_of("cell")}
     monkeypatch.setattr(cells, "sample_video", None)  # nothing may be generated
-    outcome = run_benchmark(load_params(), Request())
+    outcome = run_benchmark(load_params(), Selection())
     assert (outcome.finished, outcome.failed, outcome.reused) == (4, 0, 0)
     tracking = Tracking(load_params().tracking)
     again = [run for run in runs_of("cell") if "brightness" in run.data.metrics]
@@ -136,13 +137,13 @@ def test_a_new_metric_scores_the_videos_that_are_there(first, brightness, monkey
 
 def test_a_damaged_video_that_is_to_be_scored_again_is_generated_instead(first, request, monkeypatch):
     tracking, generated, real = Tracking(load_params().tracking), [], cells.sample_video
-    run_benchmark(load_params(), Request(seed=4))
+    run_benchmark(load_params(), Selection(seed=4))
     damaged = next(run for run in runs_of("cell") if run.data.params["seed"] == "4")
     path = Path("mlruns") / damaged.info.run_id / "artifacts/video.mp4"
     path.write_bytes(path.read_bytes()[:-8])
     monkeypatch.setattr(cells, "sample_video", lambda *given: generated.append(given[1]) or real(*given))
     request.getfixturevalue("brightness")
-    outcome = run_benchmark(load_params(), Request(seed=4))
+    outcome = run_benchmark(load_params(), Selection(seed=4))
     assert (outcome.finished, outcome.failed) == (4, 0)
     (remade,) = (tracking.find("cell", plan.key) for plan in generated)
     assert sha256_file(tracking.fetch(remade.info.run_id)) == damaged.data.tags[SHA256]
@@ -152,17 +153,17 @@ def test_a_damaged_video_that_is_to_be_scored_again_is_generated_instead(first, 
 def test_a_failed_cell_is_counted_and_shown_and_tried_again(first, monkeypatch):
     real = cells.sample_video
 
-    def breaks_on_vans(bench, plan, *rest):
+    def breaks_on_vans(resources, plan, *rest):
         if plan.subject == "van":
             raise RuntimeError("the sampler met a van")
-        return real(bench, plan, *rest)
+        return real(resources, plan, *rest)
 
     monkeypatch.setattr(cells, "sample_video", breaks_on_vans)
-    outcome = run_benchmark(load_params(), Request(seed=1))
+    outcome = run_benchmark(load_params(), Selection(seed=1))
     assert (outcome.finished, outcome.failed) == (2, 2)
     assert "the sampler met a van" in outcome.report.read_text()
     monkeypatch.undo()
-    outcome = run_benchmark(load_params(), Request(seed=1))
+    outcome = run_benchmark(load_params(), Selection(seed=1))
     assert (outcome.finished, outcome.failed, outcome.reused) == (4, 0, 2)
 
 
@@ -170,9 +171,9 @@ def test_a_cell_that_does_not_fit_into_memory_fails_with_the_remedy_and_the_othe
     fits = {("dog", "square"): 0, ("dog", "wave_up"): 1}  # videos at once; the others fit as they come
     sample, predict, tried = cells.sample_video, VideoDiffusionModel.predict, []
 
-    def sampled(bench, plan, *adapters):
+    def sampled(resources, plan, *adapters):
         tried.append((plan.subject, plan.motion))
-        return sample(bench, plan, *adapters)
+        return sample(resources, plan, *adapters)
 
     def predicted(base, noisy, *rest):
         if len(noisy) > fits.get(tried[-1], len(noisy)):
@@ -181,7 +182,7 @@ def test_a_cell_that_does_not_fit_into_memory_fails_with_the_remedy_and_the_othe
 
     monkeypatch.setattr(cells, "sample_video", sampled)
     monkeypatch.setattr(VideoDiffusionModel, "predict", predicted)
-    outcome = run_benchmark(load_params(), Request(seed=2))
+    outcome = run_benchmark(load_params(), Selection(seed=2))
     assert (outcome.finished, outcome.failed) == (3, 1) and len(tried) == 4
     tracking = Tracking(load_params().tracking)
     (failed,) = [
@@ -193,7 +194,7 @@ def test_a_cell_that_does_not_fit_into_memory_fails_with_the_remedy_and_the_othe
     assert reason in failed.data.tags[REASON] and "CUDA" not in failed.data.tags[REASON]
     assert "generating dog x square does not fit into" in outcome.report.read_text()
     monkeypatch.undo()
-    outcome = run_benchmark(load_params(), Request(seed=2))
+    outcome = run_benchmark(load_params(), Selection(seed=2))
     assert (outcome.finished, outcome.failed, outcome.reused) == (4, 0, 3)
 
 
@@ -202,7 +203,7 @@ def test_a_damaged_video_is_a_failed_cell_that_the_next_run_makes_again(first):
     damaged = found[0]
     path = Path("mlruns") / damaged.info.run_id / "artifacts/video.mp4"
     path.write_bytes(path.read_bytes()[:-8])
-    request = Request(seed=int(damaged.data.params["seed"]))
+    request = Selection(seed=int(damaged.data.params["seed"]))
     outcome = run_benchmark(load_params(), request)
     assert (outcome.finished, outcome.failed, outcome.reused) == (3, 1, 3)
     recorded = Tracking(load_params().tracking).get(outcome.run_id).data.metrics
@@ -240,32 +241,32 @@ def refuse(*_, **__):
 def test_an_adapter_that_cannot_be_trained_fails_its_cells_only(first, monkeypatch):
     real = customize._train_identity
 
-    def breaks_on_vans(bench, plan, folder):
+    def breaks_on_vans(resources, plan, folder):
         if plan.name == "van":
             raise FloatingPointError("the loss became nan [/at step 1]")
-        return real(bench, plan, folder)
+        return real(resources, plan, folder)
 
     monkeypatch.setattr(customize, "_train_identity", breaks_on_vans)
     params = load_params()
     options = params.methods["dreamvideo"]
     longer = options | {"textual_inversion": options["textual_inversion"] | {"steps": 3}}
-    outcome = run_benchmark(params.model_copy(update={"methods": {"dreamvideo": longer}}), Request())
+    outcome = run_benchmark(params.model_copy(update={"methods": {"dreamvideo": longer}}), Selection())
     assert (outcome.finished, outcome.failed) == (2, 2)
     assert "the adapter of subject van could not be trained" in outcome.report.read_text()
 
 
 def test_a_damaged_adapter_fails_its_cells_and_the_next_run_trains_it_again(first):
-    tracking, bench = Tracking(load_params().tracking), Workbench(load_params())
-    damaged = tracking.find("adapter", bench.keys.identity(bench.catalog.subject("dog")).key)
+    tracking, resources = Tracking(load_params().tracking), Resources(load_params())
+    damaged = tracking.find("adapter", resources.keys.identity(resources.catalog.subject("dog")).key)
     path = Path("mlruns") / damaged.info.run_id / "artifacts/adapter.safetensors"
     path.write_bytes(path.read_bytes()[:-8])
     with pytest.raises(Damaged, match="not what was stored"):
         tracking.fetch(damaged.info.run_id)
-    _workbench.cache_clear()  # as another process would begin
-    outcome = run_benchmark(load_params(), Request(seed=3))
+    _resources_for.cache_clear()  # as another process would begin
+    outcome = run_benchmark(load_params(), Selection(seed=3))
     assert (outcome.finished, outcome.failed) == (2, 2)
     assert "its adapter.safetensors is gone, or is not what was stored" in outcome.report.read_text()
-    outcome = run_benchmark(load_params(), Request(seed=3))
+    outcome = run_benchmark(load_params(), Selection(seed=3))
     assert (outcome.finished, outcome.failed, outcome.reused) == (4, 0, 2)
     again = tracking.find("adapter", damaged.data.tags[KEY])
     assert again.info.run_id != damaged.info.run_id and again.data.tags[SHA256] == damaged.data.tags[SHA256]

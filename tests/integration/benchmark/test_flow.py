@@ -15,16 +15,16 @@ from dreamvideo.files import sha256_file
 from dreamvideo.params import load_params
 from evaluation.metrics import metric_names
 from flows.benchmark import run_benchmark
-from flows.compare import compare_runs
-from flows.forecast import forecast
-from flows.provenance import data_hash
-from flows.publish import publish
-from flows.report import write_report
-from flows.request import Request
-from flows.tracking import Tracking
+from flows.planning.estimate import forecast
+from flows.planning.selection import Selection
+from flows.reports.build import write_report
+from flows.reports.compare import compare_runs
+from flows.reports.publish import publish
+from flows.tracking.provenance import data_hash
+from flows.tracking.store import Tracking
 from tests.integration.benchmark.conftest import runs_of
-from tests.integration.browser import needs_browser, opened, until
 from tests.integration.conftest import MOTIONS, SUBJECTS
+from tests.support.browser import needs_browser, opened, until
 
 
 def test_every_combination_is_a_finished_run_with_its_video_and_scores(project, first):
@@ -92,7 +92,7 @@ def test_the_report_scores_metrics_alone_and_no_other_figures_of_a_run(first):
 
 
 def test_the_plan_says_what_is_cached_and_what_the_rest_costs(first):
-    cached = forecast(load_params(), Request())
+    cached = forecast(load_params(), Selection())
     assert cached[-2:] == [
         "expected time: 0 seconds (measured here), besides starting and the report",
         "expected storage: 0.0 MB of adapters and videos",
@@ -100,7 +100,7 @@ def test_the_plan_says_what_is_cached_and_what_the_rest_costs(first):
     assert any("combinations: 4, of which 4 cached and 0 to run" in line for line in cached)
     params = load_params()
     longer = params.model_copy(update={"sampling": params.sampling.model_copy(update={"steps": 3})})
-    lines = forecast(longer, Request())
+    lines = forecast(longer, Selection())
     assert any("identity adapters: 2, of which 2 cached" in line for line in lines)
     assert any("combinations: 4, of which 0 cached and 4 to run" in line for line in lines)
     tracking = Tracking(params.tracking)
@@ -110,8 +110,8 @@ def test_the_plan_says_what_is_cached_and_what_the_rest_costs(first):
 
 
 def test_another_method_runs_through_the_same_door_and_is_held_against_the_first(first):
-    ours = run_benchmark(load_params(), Request())
-    other = run_benchmark(load_params(method="uncustomized"), Request())
+    ours = run_benchmark(load_params(), Selection())
+    other = run_benchmark(load_params(method="uncustomized"), Selection())
     assert (other.finished, other.failed, other.reused) == (4, 0, 0)
     assert "uncustomized" in other.report.read_text() and "uncustomized" not in ours.report.read_text()
     table = compare_runs(load_params(), ours.run_id, other.run_id).set_index("metric")
@@ -126,8 +126,8 @@ def test_another_method_runs_through_the_same_door_and_is_held_against_the_first
 
 
 def test_results_are_published_whole_and_over_earlier_results_alone(first, tmp_path):
-    ours = run_benchmark(load_params(), Request())
-    other = run_benchmark(load_params(method="uncustomized"), Request())
+    ours = run_benchmark(load_params(), Selection())
+    other = run_benchmark(load_params(method="uncustomized"), Selection())
     out = tmp_path / "results"
     for against in (other.run_id, None):
         publish(load_params(), ours.run_id, against, out)
@@ -146,7 +146,7 @@ def test_results_are_published_whole_and_over_earlier_results_alone(first, tmp_p
 
 
 def test_benchmarks_that_share_no_combination_are_not_compared(first):
-    elsewhere = run_benchmark(load_params(method="uncustomized"), Request(seed=7))
+    elsewhere = run_benchmark(load_params(method="uncustomized"), Selection(seed=7))
     with pytest.raises(InputError, match="share no finished combination"):
         compare_runs(load_params(), first.run_id, elsewhere.run_id)
 
@@ -158,13 +158,13 @@ def test_changed_data_is_not_called_by_the_committed_hash_and_redoes_its_row_onl
     image.putpixel((0, 0), (1, 2, 3))
     image.save(path)
     with pytest.raises(InputError, match=r"subjects/dog/00\.png"):
-        run_benchmark(load_params(), Request())  # the catalog still has the old hash
+        run_benchmark(load_params(), Selection())  # the catalog still has the old hash
     catalog = yaml.safe_load((project / "data/catalog.yaml").read_text())
     catalog["subjects"]["dog"]["sha256"]["subjects/dog/00.png"] = sha256_file(path)
     (project / "data/catalog.yaml").write_text(yaml.safe_dump(catalog))
     assert data_hash(load_catalog("data")).startswith("uncommitted:") and not committed.startswith("uncommitted:")
     adapters = len(runs_of("adapter"))
-    outcome = run_benchmark(load_params(), Request())
+    outcome = run_benchmark(load_params(), Selection())
     assert (outcome.finished, outcome.reused) == (4, 2)
     assert len(runs_of("adapter")) == adapters + 1
 
@@ -178,7 +178,7 @@ def test_bad_data_stops_the_flow_before_any_training(project, first):
     with pytest.raises(
         InputError, match=r"00\.mp4 does not exist.*\(and 1 more, all in gate\.html of MLflow run \w+\)"
     ) as error:
-        run_benchmark(load_params(), Request(seed=5))
+        run_benchmark(load_params(), Selection(seed=5))
     assert len(runs_of("adapter")) == adapters
     tracking, gate = Tracking(load_params().tracking), re.search(r"run (\w+)\)", str(error.value)).group(1)
     assert tracking.get(gate).info.status == "FAILED"

@@ -10,7 +10,7 @@ import pytest
 from dreamvideo.params import load_params
 from flows.benchmark import run_benchmark
 from tests.integration.conftest import write_params
-from tests.registry_trials import COMPOSITION, DOG_ONLY, params, tracking
+from tests.support.registry_trials import COMPOSITION, DOG_ONLY, params, tracking
 
 
 @pytest.fixture(scope="module")

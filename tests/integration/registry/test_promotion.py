@@ -9,18 +9,29 @@ from typer.testing import CliRunner
 from dreamvideo.errors import InputError
 from dreamvideo.files import sha256_file
 from dreamvideo.params import load_params
-from flows import cli_model, decisions
 from flows.benchmark import run_benchmark
-from flows.decisions import EVIDENCE
-from flows.evidence import weigh
-from flows.model_registry import aliases, fetch_version, registered_models, version, versions
-from flows.promotion import PROPOSAL, promote, rollback
-from flows.registration import METHOD, NON_COMMERCIAL, SCORE, SCORED_BY, register_adapter
-from flows.request import Request
-from flows.tracking import KEY, SHA256
-from flows.workbench import Workbench
+from flows.cli import model as cli_model
+from flows.execution.resources import Resources
+from flows.planning.selection import Selection
+from flows.registry import history as decisions
+from flows.registry.comparison import weigh
+from flows.registry.history import EVIDENCE
+from flows.registry.models import aliases, fetch_version, registered_models, version, versions
+from flows.registry.promotion import PROPOSAL, promote, rollback
+from flows.registry.versions import METHOD, NON_COMMERCIAL, SCORE, SCORED_BY, register_adapter
+from flows.tracking.store import KEY, SHA256
 from tests.integration.conftest import MOTIONS
-from tests.registry_trials import COMPOSITION, DOG, DOG_ONLY, LAX, cell_of, history, params, request_of, tracking
+from tests.support.registry_trials import (
+    COMPOSITION,
+    DOG,
+    DOG_ONLY,
+    LAX,
+    cell_of,
+    history,
+    params,
+    selection_of,
+    tracking,
+)
 
 
 def test_every_adapter_and_the_composition_is_a_version_and_the_first_is_champion(first):
@@ -65,12 +76,12 @@ def test_a_benchmark_that_reuses_everything_registers_nothing_new(first):
 
 
 def test_two_workers_that_register_at_once_make_one_version_of_a_model_that_was_deleted(first):
-    bench = Workbench(params())
-    plan = bench.keys.motion(bench.catalog.motion("square"))
+    resources = Resources(params())
+    plan = resources.keys.motion(resources.catalog.motion("square"))
     name = "motion.pocket.square"
     run_id = version(tracking(), name, 1).run_id
     tracking().client.delete_registered_model(name)
-    benches = [Workbench(params()), Workbench(params())]
+    benches = [Resources(params()), Resources(params())]
     both = [threading.Thread(target=register_adapter, args=(one, plan, run_id)) for one in benches]
     for thread in both:
         thread.start()
@@ -83,11 +94,11 @@ def test_two_workers_that_register_at_once_make_one_version_of_a_model_that_was_
 
 
 def test_a_profile_without_a_policy_and_a_method_without_training_register_nothing(first):
-    bench = Workbench(params(policy=None))
+    resources = Resources(params(policy=None))
     dog = versions(tracking(), DOG)[0]
-    plan = bench.keys.identity(bench.catalog.subject("dog"))
-    assert register_adapter(bench, plan, dog.run_id) is None
-    bare = Workbench(load_params(method="uncustomized"))
+    plan = resources.keys.identity(resources.catalog.subject("dog"))
+    assert register_adapter(resources, plan, dog.run_id) is None
+    bare = Resources(load_params(method="uncustomized"))
     assert register_adapter(bare, bare.keys.identity(bare.catalog.subject("dog")), dog.run_id) is None
 
 
@@ -145,14 +156,14 @@ def test_a_rollback_returns_to_the_version_before_at_once_and_the_history_stays(
     before = history()
     assert rollback(params(), DOG) == (2, 1)
     assert history() == [*before, ("rollback", 2, 1)]
-    made = composition.predict(request_of(cell_of(1, "square")))
+    made = composition.predict(selection_of(cell_of(1, "square")))
     assert made["identity"].tolist() == [f"{DOG}/1"]
     assert aliases(tracking(), DOG) == {"champion": 1}, "what was rolled back is proposed no more"
     assert run_benchmark(params(3), DOG_ONLY).promotions == []
 
 
 def test_versions_without_a_common_cell_are_not_held_against_each_other(second):
-    elsewhere = run_benchmark(params(4), Request(subjects="dog", seed=5))
+    elsewhere = run_benchmark(params(4), Selection(subjects="dog", seed=5))
     assert aliases(tracking(), DOG) == {"champion": 1, "challenger": 3}
     (line,) = elsewhere.promotions
     assert line.startswith("challengers that would not pass: 1; promotion.json of the run says why")
@@ -183,7 +194,7 @@ def test_the_commands_print_tables_and_refuse_by_exit_code(second, monkeypatch):
     monkeypatch.setattr(cli_model.out, "width", 200)
 
     def model(*arguments):
-        return CliRunner().invoke(cli_model.model_app, arguments)
+        return CliRunner().invoke(cli_model.app, arguments)
 
     listed = model("list").output
     assert DOG in listed and "allowed" in listed and COMPOSITION in listed

@@ -1,0 +1,1 @@
+"""What DreamVideo's authors published: their base model and trained adapters, converted to this project's layout."""

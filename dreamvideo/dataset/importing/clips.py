@@ -1,0 +1,122 @@
+"""Turn any video file, or a folder of numbered frames, into a clip as the dataset holds it.
+
+Shapes: T frames of a clip, H W its pixels.
+"""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import av
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from dreamvideo.dataset.clips import opened_clip, upright
+from dreamvideo.dataset.images import to_rgb
+from dreamvideo.dataset.importing.files import IMAGES, find
+from dreamvideo.dataset.importing.images import read_picture
+from dreamvideo.errors import InputError
+
+SHORTER = 384  # pixels of the shorter side; base models crop to a square, and see 256 or less of it
+MOST_FRAMES = 1000  # all of a clip is held in memory, in training too
+MOST_PIXELS = 2 * Image.MAX_IMAGE_PIXELS
+SLOWEST = 0.01  # frames per second; clips are written with fractions, of which the smallest are zero
+FASTEST = 1000  # frames per second; a container that does not know claims its clock's rate, which is this or more
+
+
+def read_any_clip(path: Path, fps: float | None = None) -> tuple[Tensor, float]:
+    """Decode a clip: upright, transparency on white, at most SHORTER pixels on its shorter side, both sides even.
+
+    Args:
+        path: a video file, or a folder of numbered frames.
+        fps: frames per second; None takes those of the file.
+
+    Returns:
+        Frames (T, 3, H, W) uint8, and frames per second.
+
+    Raises:
+        InputError: the clip cannot be decoded, has no frame rate, or is too short, long, small or large.
+    """
+    if path.is_dir():
+        if fps is None:
+            raise InputError(f"folder {path} holds numbered frames, which have no frame rate; give it with --fps")
+        return _stacked(map(read_picture, find(path, IMAGES).files), path), _checked_rate(path, fps)
+    with opened_clip(path) as container:
+        stream = container.streams.video[0]
+        stream.codec_context.thread_count = 1
+        if stream.width * stream.height > MOST_PIXELS:
+            raise InputError(
+                f"clip {path} is {stream.width}x{stream.height}, more than the {MOST_PIXELS:,} pixels that are read; "
+                "scale it down"
+            )
+        times: list[float] = []
+        frames = _stacked(_pictures(container.decode(stream), times), path)
+        if fps is not None:
+            return frames, _checked_rate(path, fps)
+        rate = _checked_rate(path, _rate(stream, times))
+        return _evenly(frames, times, rate), rate
+
+
+def _pictures(frames: Iterable[av.VideoFrame], times: list[float]) -> Iterator[Image.Image]:
+    """The frames as pictures; their times in seconds, where they have any, go into ``times``."""
+    for frame in frames:
+        if frame.time is not None:
+            times.append(frame.time)
+        yield _picture(frame)
+
+
+def _rate(stream: av.VideoStream, times: list[float]) -> float:
+    """Frames per second: what the container says, or else what the frames' times come to; 0 where neither does."""
+    stated = float(stream.average_rate or 0)
+    if 0 < stated < FASTEST:
+        return stated
+    return (len(times) - 1) / (times[-1] - times[0]) if times and times[-1] > times[0] else 0.0
+
+
+def _evenly(frames: Tensor, times: list[float], rate: float) -> Tensor:
+    """Frames at an even rate: where they are shown for different times, the one that is shown at every tick."""
+    if len(times) != len(frames) or np.diff(times).max() < 1.5 / rate:
+        return frames
+    ticks = np.arange(times[0], times[-1] + 0.5 / rate, 1 / rate)
+    return frames[np.searchsorted(times, ticks + 1e-3, side="right") - 1]
+
+
+def _picture(frame: av.VideoFrame) -> Image.Image:
+    transparent = any(component.is_alpha for component in frame.format.components)
+    return to_rgb(Image.fromarray(upright(frame, "rgba" if transparent else "rgb24").contiguous().numpy()))
+
+
+def _stacked(images: Iterable[Image.Image], path: Path) -> Tensor:
+    frames = []
+    for image in images:
+        if len(frames) == MOST_FRAMES:
+            raise InputError(f"clip {path} has over {MOST_FRAMES} frames, the most that is read; cut it to the motion")
+        frames.append(torch.from_numpy(np.array(_fitted(image))))
+        if frames[-1].shape != frames[0].shape:
+            raise InputError(
+                f"clip {path}: frame {len(frames)} is {image.width}x{image.height}, another shape than the first; "
+                "supply frames of one size"
+            )
+    if len(frames) < 2:
+        many = "one frame" if frames else "no frames"
+        raise InputError(f"clip {path} has {many}, in which nothing moves; supply a longer one")
+    if min(frames[0].shape[:2]) < 2:
+        raise InputError(f"clip {path} is a line of pixels; supply a larger one")
+    return torch.stack(frames).permute(0, 3, 1, 2)
+
+
+def _fitted(image: Image.Image) -> Image.Image:
+    """An image scaled down to SHORTER, then cut to even sides, as H.264 wants them."""
+    scale = min(1.0, SHORTER / min(image.size))
+    if scale < 1:
+        image = image.resize([max(1, round(side * scale)) for side in image.size], Image.Resampling.LANCZOS)
+    return image.crop((0, 0, image.width // 2 * 2, image.height // 2 * 2))
+
+
+def _checked_rate(path: Path, fps: float) -> float:
+    if SLOWEST <= fps < FASTEST:
+        return fps
+    raise InputError(
+        f"clip {path} has a frame rate of {fps:g}, must be from {SLOWEST} to below {FASTEST}; give the true one with --fps"
+    )

@@ -1,0 +1,156 @@
+"""Import subjects and motions into a dataset: normalised, examined by the data gate, and wholly or not at all."""
+
+import fcntl
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from dreamvideo.dataset.catalog import Catalog, load_catalog
+from dreamvideo.dataset.catalog_fields import CATALOG_NAME
+from dreamvideo.dataset.catalog_file import Entries, add_entries
+from dreamvideo.dataset.importing.entries import NewEntry
+from dreamvideo.errors import InputError
+from dreamvideo.params import DataParams
+
+Progress = Callable[[str, int, int], None]
+
+
+def import_entries(data: DataParams, entries: Sequence[NewEntry], on_progress: Progress | None = None) -> Catalog:
+    """Add subjects and motions to the dataset, all of them or none.
+
+    Files are made in a folder of their own and examined there; then they are moved in, and last of all the catalog is
+    replaced: whatever stops this before leaves the dataset as it was.
+
+    Args:
+        data: where the dataset is, which is made if it is not there, and what the gate asks of each entry; its counts
+            are left aside.
+        entries: what to add.
+        on_progress: called with the name of what was made, how many are done, and how many there are.
+
+    Returns:
+        The whole dataset's catalog.
+
+    Raises:
+        InputError: a name that is taken, or a file that cannot be used.
+    """
+    root = data.root
+    for entry in entries:
+        entry.check()
+    _refuse_taken(root, entries)
+    added: Entries = {"subjects": {}, "motions": {}}
+    with _staging(root) as staging:
+        for done, entry in enumerate(entries, start=1):
+            added[entry.section][entry.name] = entry.write(staging, data)
+            if on_progress:
+                on_progress(entry.name, done, len(entries))
+        add_entries(staging, added)
+        new = _examined(staging, entries, data)
+        with _locked(root):  # another import may have finished since
+            _refuse_taken(root, entries)
+            _refuse_images_twice(root, new, entries)
+            _move_in(root, staging, added)
+    return load_catalog(root)
+
+
+def _refuse_taken(root: Path, entries: Sequence[NewEntry]) -> None:
+    """Refuse a name that the catalog has, or whose folder is there."""
+    known = _catalog_of(root)
+    for entry in entries:
+        folder = root / entry.section / entry.name
+        if known and entry.name in getattr(known, entry.section):
+            raise InputError(
+                f"{entry.what} {entry.name!r} is in {root / CATALOG_NAME} already; choose another name, "
+                f"or delete its entry there and the folder {folder}"
+            )
+        if folder.exists():
+            raise InputError(
+                f"folder {folder} exists, but {CATALOG_NAME} has no {entry.what} {entry.name!r}; "
+                "move it away, or delete it if a stopped import left it"
+            )
+
+
+def _examined(staging: Path, entries: Sequence[NewEntry], data: DataParams) -> Catalog:
+    """The catalog of what is new, after the data gate; a problem is told with the user's own file."""
+    from dreamvideo.dataset.validation.checks import Requirements  # seconds, which bad input need not wait for
+    from dreamvideo.dataset.validation.expectations import validate
+
+    catalog = load_catalog(staging)
+    problems = validate(catalog, Requirements(None, None, data.num_frames, data.fps, data.image_size)).problems
+    if problems:
+        first = problems[0]
+        for entry in entries:
+            for path, original in entry.originals.items():
+                first = first.replace(path, str(original.path))
+        raise InputError(first + (f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""))
+    return catalog
+
+
+def _refuse_images_twice(root: Path, new: Catalog, entries: Sequence[NewEntry]) -> None:
+    """Refuse an image that another subject has, as the gate would for the whole dataset."""
+    known = _catalog_of(root)
+    subjects = known.subjects.values() if known else ()
+    owners = {digest: subject.name for subject in subjects for digest in _image_digests(subject).values()}
+    originals = {path: original for entry in entries for path, original in entry.originals.items()}
+    for subject in new.subjects.values():
+        for path, digest in _image_digests(subject).items():
+            if digest in owners:
+                raise InputError(
+                    f"image {originals[path].path} is in subject {owners[digest]!r} already, must be in one subject only; "
+                    "leave it out"
+                )
+
+
+def _image_digests(subject) -> dict[str, str]:
+    return dict(list(subject.sha256.items())[: len(subject.images)])
+
+
+def _move_in(root: Path, staging: Path, added: Entries) -> None:
+    """Move the new folders to their places and name them in the catalog; undone if it fails."""
+    moved: list[Path] = []
+    try:
+        for section, names in added.items():
+            for name in names:
+                target = root / section / name
+                target.parent.mkdir(exist_ok=True)
+                (staging / section / name).rename(target)
+                moved.append(target)
+        add_entries(root, added)
+    except BaseException:
+        known = _catalog_of(root)
+        for folder in moved:
+            if not known or folder.name not in getattr(known, folder.parent.name):
+                shutil.rmtree(folder)
+        raise
+
+
+def _catalog_of(root: Path) -> Catalog | None:
+    return load_catalog(root) if (root / CATALOG_NAME).exists() else None
+
+
+@contextmanager
+def _staging(root: Path) -> Iterator[Path]:
+    """A hidden folder within root, so that moving out of it is only renaming; a root that was made for it goes again."""
+    made = not root.exists()
+    staging = root / f".import.{uuid.uuid4().hex[:8]}"
+    staging.mkdir(parents=True)
+    try:
+        yield staging
+    finally:
+        shutil.rmtree(staging)
+        if made:
+            with suppress(OSError):  # not empty: the import succeeded
+                root.rmdir()
+
+
+@contextmanager
+def _locked(root: Path) -> Iterator[None]:
+    """Keep other imports into the same dataset out."""
+    descriptor = os.open(root, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,1 @@
+"""The ``dreamvideo`` command: one file a command group."""

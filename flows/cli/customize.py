@@ -1,0 +1,42 @@
+"""The ``dreamvideo customize`` commands."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flows.cli.options import Method, Profile, catalog_of, out, profile_params
+
+if TYPE_CHECKING:
+    from dreamvideo.params import Params
+
+app = typer.Typer(name="customize", no_args_is_help=True, help="Train the adapter of one subject or one motion.")
+
+
+@app.command("subject", epilog="Example: dreamvideo customize subject cat")
+def customize_subject(
+    name: Annotated[str, typer.Argument(help="A subject of the catalog.")],
+    method: Method = None,
+    profile: Profile = None,
+) -> None:
+    """Learn a subject from its images: textual identity, then identity adapter."""
+    _customize("identity", name, profile_params(profile, method))
+
+
+@app.command("motion", epilog="Example: dreamvideo customize motion wave_right")
+def customize_motion(
+    name: Annotated[str, typer.Argument(help="A motion of the catalog.")],
+    method: Method = None,
+    profile: Profile = None,
+) -> None:
+    """Learn a motion from its clips: motion adapter with appearance guidance."""
+    _customize("motion", name, profile_params(profile, method))
+
+
+def _customize(kind: str, name: str, params: "Params") -> None:
+    catalog = catalog_of(params)
+    {"identity": catalog.subject, "motion": catalog.motion}[kind](name)  # before what takes seconds to import
+    from flows.execution.adapters import customize
+    from flows.registry.versions import register_adapter
+
+    run_id, fresh = customize(params, kind, name, register_adapter)
+    out.print(f"{'trained' if fresh else 'trained before'}: {kind} {name}, MLflow run {run_id}")

@@ -1,0 +1,168 @@
+"""The ``dreamvideo data`` commands."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from dreamvideo.errors import InputError
+from flows.cli.options import Profile, out, profile_params
+
+app = typer.Typer(name="data", no_args_is_help=True, help="Fetch, check, show, extend or rebuild the dataset.")
+import_app = typer.Typer(no_args_is_help=True, help="Add images and clips of your own, or build the paper's dataset.")
+app.add_typer(import_app, name="import")
+
+Name = Annotated[str, typer.Argument(help="What to call it: lower-case letters, digits and _.")]
+Licence = Annotated[str, typer.Option(help="The licence of the files, by its SPDX identifier if it has one.")]
+Source = Annotated[str, typer.Option(help="Where the files are from: an address, or 'photographed by me'.")]
+
+
+@app.command()
+def pull(profile: Profile = None) -> None:
+    """Fetch the dataset and the weights that this version of the repository names."""
+    profile_params(profile)  # refuses an unknown profile; the pointers serve all of them
+    from flows.execution.dataset import pull as run
+
+    for target, files in run().items():
+        out.print(f"{target}: {files}")
+
+
+@app.command()
+def check(profile: Profile = None) -> None:
+    """Hold the dataset against its expectations; the result goes to MLflow."""
+    params = profile_params(profile)
+    from flows.execution.data_gate import pass_gate
+
+    out.print(f"the data is as expected; MLflow run {pass_gate(params)}")
+
+
+@app.command(epilog="Example: dreamvideo data show cat")
+def show(
+    name: Annotated[str | None, typer.Argument(help="A subject or motion; everything if omitted.")] = None,
+    profile: Profile = None,
+) -> None:
+    """List the subjects, motions and prompts, or show one of them."""
+    params = profile_params(profile)
+    from dreamvideo.dataset.catalog import load_catalog
+    from flows.execution.dataset import lookup
+
+    catalog = load_catalog(params.data.root)
+    if name:
+        for field, value in lookup(catalog, name).items():
+            out.print(Text.assemble((f"{field}: ", "bold"), str(value)))
+        return
+    subjects = Table("subject", "class word", "kind", "images", title=f"{len(catalog.subjects)} subjects")
+    for subject in catalog.subjects.values():
+        subjects.add_row(subject.name, subject.class_word, subject.kind, str(len(subject.images)))
+    motions = Table("motion", "words", "clips", title=f"{len(catalog.motions)} motions")
+    for motion in catalog.motions.values():
+        motions.add_row(motion.name, motion.words, str(len(motion.clips)))
+    prompts = Table("kind", "prompt", title=f"{len(catalog.prompts)} prompts")
+    for prompt in catalog.prompts:
+        prompts.add_row(prompt.kind, prompt.text)
+    out.print(subjects, motions, prompts)
+
+
+@app.command()
+def build(profile: Profile = None) -> None:
+    """Render the pocket dataset anew; equal code gives equal content."""
+    params = profile_params(profile)
+    if params.pretraining is None:
+        raise InputError(
+            f"profile {params.profile!r} has a dataset of real images and clips; build it with 'dreamvideo data import paper'"
+        )
+    from flows.execution.dataset import build as run
+
+    run(params.data.root)
+    out.print(f"wrote {params.data.root}; `dvc add {params.data.root}` makes it a new version")
+
+
+@import_app.command(
+    epilog="Example: dreamvideo data import subject rex photos/rex --class-word dog --kind pet --licence CC-BY-4.0 "
+    "--source 'photographed by me'"
+)
+def subject(
+    name: Name,
+    folder: Annotated[Path, typer.Argument(help="A folder of 3 or more images.")],
+    class_word: Annotated[str, typer.Option(help="The word that the base model knows for it, such as dog.")],
+    kind: Annotated[str, typer.Option(help="pet or object.")],
+    licence: Licence,
+    source: Source,
+    masks: Annotated[
+        Path | None, typer.Option(help="A folder with a mask for each image, called like it, white on the subject.")
+    ] = None,
+    profile: Profile = None,
+) -> None:
+    """Import a pet or an object from images of any format and size."""
+    params = profile_params(profile)
+    from flows.execution.dataset import import_subject
+
+    notes = import_subject(
+        params, folder, masks, name=name, class_word=class_word, kind=kind, licence=licence, source=source
+    )
+    _say(f"imported subject {name} into {params.data.root}", notes)
+
+
+@import_app.command(
+    epilog="Example: dreamvideo data import motion waving clips/waving.mp4 --words waving --caption 'a person is waving' "
+    "--kind human --licence CC-BY-4.0 --source 'filmed by me'"
+)
+def motion(
+    name: Name,
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="PATH", help="Clips, folders of clips, or folders of numbered frames.")
+    ],
+    words: Annotated[str, typer.Option(help="What fills {motion} in prompts, such as 'playing guitar'.")],
+    captions: Annotated[
+        list[str],
+        typer.Option(
+            "--caption", help="What the clips show, such as 'a person is playing guitar'; once for all, or once a clip."
+        ),
+    ],
+    kind: Annotated[str, typer.Option(help="A word to group motions by, such as human.")],
+    licence: Licence,
+    source: Source,
+    fps: Annotated[
+        float | None, typer.Option(help="Frames per second; needed for numbered frames, else the file says it.")
+    ] = None,
+    profile: Profile = None,
+) -> None:
+    """Import a motion from clips of any format, size and rate."""
+    params = profile_params(profile)
+    from flows.execution.dataset import import_motion
+
+    notes = import_motion(
+        params, paths, fps, captions, name=name, words=words, kind=kind, licence=licence, source=source
+    )
+    _say(f"imported motion {name} into {params.data.root}", notes)
+
+
+@import_app.command()
+def paper(
+    subjects: Annotated[Path, typer.Option(help="The folder `dataset` of github.com/google/dreambooth.")],
+    ucf101: Annotated[Path, typer.Option(help="UCF101's folder of classes, `UCF-101`.")],
+    ucf_sports: Annotated[Path, typer.Option(help="UCF Sports' folder of classes, `ucf action`.")],
+    davis: Annotated[Path, typer.Option(help="DAVIS' folder of sequences, such as `JPEGImages/480p`.")],
+    masks: Annotated[
+        Path | None,
+        typer.Option(
+            help="A folder with SUBJECT/IMAGE.png for each image of a subject, such as dog/00.png, white on the subject."
+        ),
+    ] = None,
+    profile: Profile = None,
+) -> None:
+    """Build the paper's dataset, 20 subjects and 30 motions, from copies that you downloaded."""
+    params = profile_params(profile)
+    from flows.execution.dataset import import_paper
+
+    folders = {"dreambooth": subjects, "ucf101": ucf101, "ucf_sports": ucf_sports, "davis": davis}
+    notes = import_paper(params, folders, masks)
+    _say(f"imported the paper's subjects and motions into {params.data.root}", notes)
+
+
+def _say(done: str, notes: list[str]) -> None:
+    out.print(Text(f"{done}; `dreamvideo data check` examines the whole dataset"))
+    for note in notes:
+        out.print(Text.assemble(("note: ", "yellow"), note))

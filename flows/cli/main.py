@@ -1,0 +1,77 @@
+"""The command line. Heavy libraries are imported by the commands that need them, so that help comes at once."""
+
+import importlib
+import multiprocessing
+import pkgutil
+import sys
+
+import typer
+from rich.console import Console
+
+from dreamvideo.errors import InputError, masked
+from flows import cli
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    epilog="Add --debug to any command to see the traceback of an error.",
+    pretty_exceptions_enable=False,
+    help="Customise a video diffusion model to a subject and a motion, score every combination, and report.\n\n"
+    "A first look: [bold]dreamvideo benchmark run --subjects 2 --motions 3[/] trains five adapters, generates six "
+    "videos, and writes a report to open in a browser.",
+)
+INTERRUPTED = 130  # the exit code of what Ctrl-C ends
+
+# A file of this folder that defines an `app` is a command group: it is found by being there.
+for _module in pkgutil.iter_modules(cli.__path__):
+    if _module.name not in {"main", "options"}:
+        app.add_typer(importlib.import_module(f"{cli.__name__}.{_module.name}").app)
+
+
+def main() -> None:
+    """Entry point: bad input ends with one sentence and exit code 2; --debug shows the traceback instead."""
+    debug = "--debug" in sys.argv
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+
+    try:
+        code = app(arguments, prog_name="dreamvideo", standalone_mode=False)
+        if code == INTERRUPTED:  # Typer makes it of Ctrl-C
+            raise KeyboardInterrupt
+        raise SystemExit(code or 0)
+    except (InputError, typer.TyperException) as error:
+        if debug:
+            raise
+        if sentence := _sentence(error):
+            Console(stderr=True, highlight=False, soft_wrap=True).print(f"[red]error:[/] {_escaped(sentence)}")
+        raise SystemExit(2) from None
+    except (SystemExit, KeyboardInterrupt, Exception) as error:
+        if debug or (isinstance(error, SystemExit) and not _interrupted(error)):
+            raise
+        if _interrupted(error):
+            for worker in multiprocessing.active_children():
+                worker.kill()  # it may not have heard; and its run, if it has one, is another's to take
+            Console(stderr=True).print("stopped; what was finished is kept, and the same command goes on from there")
+            raise SystemExit(INTERRUPTED) from None
+        message = f"[red]failed:[/] {type(error).__name__}: {_escaped(str(error))} (--debug shows where)"
+        Console(stderr=True, highlight=False, soft_wrap=True).print(message)
+        raise SystemExit(1) from None
+
+
+def _sentence(error: InputError | typer.TyperException) -> str:
+    """What is wrong and what to do; nothing where a command was named without what it does, and its help was printed."""
+    if isinstance(error, InputError):
+        return str(error)
+    complaint, context = " ".join(error.format_message().split()), getattr(error, "ctx", None)
+    return f"{complaint.rstrip('.')}; see '{context.command_path} --help'" if complaint and context else complaint
+
+
+def _interrupted(error: BaseException) -> bool:
+    """Whether it was Ctrl-C: an embedded Prefect server ends of it, so that more fails."""
+    return isinstance(error, KeyboardInterrupt) or (error.__context__ is not None and _interrupted(error.__context__))
+
+
+def _escaped(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(masked(text))

@@ -1,0 +1,92 @@
+"""The ``dreamvideo model`` commands."""
+
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from flows.cli.options import Profile, out, profile_params
+
+app = typer.Typer(
+    name="model", no_args_is_help=True, help="The registry: what was trained, and which version is in use."
+)
+
+Name = Annotated[str, typer.Argument(help="A registered model, as in identity.pocket.dog.")]
+
+
+@app.command("list")
+def list_models(profile: Profile = None) -> None:
+    """List the registered models with their champion and challenger."""
+    params = profile_params(profile)
+    from dreamvideo.dataset.licences import commercial_use
+    from flows.registry.models import CHALLENGER, CHAMPION, registered_models, versions
+    from flows.registry.versions import LICENCE, METHOD
+    from flows.tracking.store import Tracking
+
+    tracking = Tracking(params.tracking)
+    table = Table("model", "champion", "challenger", "versions", "method", "commercial use")
+    for model in registered_models(tracking):
+        known = {str(version.version): version for version in versions(tracking, model.name)}
+        seated = [str(model.aliases.get(alias, "")) for alias in (CHAMPION, CHALLENGER)]
+        tags = known[seated[0]].tags if seated[0] in known else {}
+        allowed = commercial_use(tags[LICENCE]) if LICENCE in tags else ""
+        table.add_row(model.name, *seated, str(len(known)), tags.get(METHOD, ""), allowed)
+    if table.row_count:
+        out.print(table)
+    else:
+        out.print("nothing is registered yet; `dreamvideo benchmark run` registers what it trains")
+
+
+@app.command()
+def history(name: Name, profile: Profile = None) -> None:
+    """Show every move of a model's champion: when, who, why, from, to, and the run that keeps the evidence."""
+    params = profile_params(profile)
+    from flows.registry.history import decisions, missing, settle
+    from flows.registry.models import CHAMPION, aliases
+    from flows.tracking.store import Tracking
+
+    tracking = Tracking(params.tracking)
+    settle(tracking, name)
+    seated = aliases(tracking, name).get(CHAMPION)
+    found = decisions(tracking, name)
+    table = Table("when (UTC)", "who", "decision", "from", "to", "cells", "MLflow run", title=name)
+    for one in found:
+        moved = str(one.previous or ""), str(one.version)
+        table.add_row(one.when, one.who, one.action, *moved, str(one.cells or ""), one.run_id)
+    out.print(table)
+    for ordinal in missing(found):
+        out.print(f"[yellow]note:[/] decision {ordinal} is missing: its run was deleted in MLflow")
+    if seated != (found[-1].version if found else None):
+        out.print(f"[yellow]note:[/] the champion is version {seated}: it was moved by other means than these commands")
+
+
+@app.command()
+def promote(
+    name: Name,
+    version: Annotated[int | None, typer.Option(min=1, help="Which one; the challenger if omitted.")] = None,
+    profile: Profile = None,
+) -> None:
+    """Make the challenger the champion, if over the cells of both no metric is worse by more than its margin."""
+    params = profile_params(profile)
+    from flows.registry.comparison import show
+    from flows.registry.promotion import promote as run
+
+    evidence = run(params, name, version)
+    if evidence is None:
+        out.print(f"promoted: {name} had no champion to hold it against")
+        return
+    show(evidence, out)
+    if not evidence.passes:
+        out.print(f"[red]not promoted:[/] {evidence.reason}")
+        raise typer.Exit(1)
+    out.print(f"promoted: {name} version {evidence.challenger}, was {evidence.champion}")
+
+
+@app.command()
+def rollback(name: Name, profile: Profile = None) -> None:
+    """Undo the last promotion; the version that it replaced is champion again."""
+    params = profile_params(profile)
+    from flows.registry.promotion import rollback as run
+
+    before, after = run(params, name)
+    out.print(f"rolled back: {name} version {after} is champion again, was {before}")

@@ -1,0 +1,33 @@
+"""Options that several command groups share, and what they all begin with."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+if TYPE_CHECKING:
+    from dreamvideo.dataset.catalog import Catalog
+    from dreamvideo.params import Params
+
+out = Console(highlight=False)
+
+Profile = Annotated[str | None, typer.Option(help="Section of params.yaml to use; the file names the default.")]
+Method = Annotated[str | None, typer.Option(help="One of the profile's methods; params.yaml names the default.")]
+Subjects = Annotated[str | None, typer.Option(help="How many ('3', the first three) or which ('dog,van').")]
+Motions = Annotated[str | None, typer.Option(help="How many ('4') or which ('wave_up,square').")]
+Prompts = Annotated[int | None, typer.Option(min=1, help="Prompts per combination.")]
+Seed = Annotated[int | None, typer.Option(min=0, help="Another seed gives other videos from the same adapters.")]
+
+
+def profile_params(profile: str | None, method: str | None = None) -> "Params":
+    """The parameters of a profile of ./params.yaml, with its own or another method."""
+    from dreamvideo.params import load_params
+
+    return load_params(profile=profile, method=method)
+
+
+def catalog_of(params: "Params") -> "Catalog":
+    """The catalog of a profile's data."""
+    from dreamvideo.dataset.catalog import load_catalog
+
+    return load_catalog(params.data.root)

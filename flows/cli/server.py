@@ -1,0 +1,140 @@
+"""The ``dreamvideo server`` commands."""
+
+import os
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from dreamvideo.errors import InputError
+from flows.cli.options import out
+
+app = typer.Typer(
+    name="server",
+    no_args_is_help=True,
+    help="Run the Prefect server, the MLflow server and a worker a GPU.\n\n"
+    "Settings are environment variables: DREAMVIDEO_HOST (127.0.0.1), DREAMVIDEO_PREFECT_PORT (4200), "
+    "DREAMVIDEO_MLFLOW_PORT (5000), DREAMVIDEO_DATABASE (SQLite files, or postgresql://USER:PASSWORD@HOST:PORT/NAME), "
+    "DREAMVIDEO_ARTIFACTS (with a database: a folder or s3://BUCKET/PATH), DREAMVIDEO_ALERT_WEBHOOK (none).",
+)
+
+
+@app.command()
+def up() -> None:
+    """Start in the background what does not run yet, register the deployments, and print where it all is."""
+    from dreamvideo.params import load_params
+    from flows.reports.build import FOLDER as REPORTS
+    from flows.servers.processes import heed_interrupts
+    from flows.servers.services import server_settings
+
+    settings, params = server_settings(), load_params()
+    _warn_if_open(settings)
+    heed_interrupts()
+    from flows.servers.lifecycle import up as run
+
+    urls = run(settings, params, out.print)
+    out.print(f"Prefect  {urls['prefect']}")
+    out.print(f"MLflow   {urls['mlflow']}")
+    out.print(f"reports  {REPORTS.resolve().as_uri()}/")
+    out.print("so that commands of this shell use them:")
+    out.print(f"  export PREFECT_API_URL={urls['prefect']}/api")
+    out.print(f"  export MLFLOW_TRACKING_URI={urls['mlflow']}")
+
+
+@app.command()
+def down() -> None:
+    """Stop what `up` started; databases, runs and reports stay."""
+    from flows.servers.lifecycle import down as run
+
+    stopped = run()
+    out.print(f"stopped: {', '.join(stopped)}" if stopped else "nothing runs")
+    if exported := [name for name in ("PREFECT_API_URL", "MLFLOW_TRACKING_URI") if os.environ.get(name)]:
+        out.print(f"this shell still names the servers: unset {' '.join(exported)}")
+
+
+@app.command()
+def status() -> None:
+    """List what runs, and whether it is healthy; exit code 1 where something is not."""
+    from flows.servers.lifecycle import status as run
+
+    found = run()
+    if not found:
+        out.print("nothing runs; `dreamvideo server up` starts it")
+        return
+    table = Table("service", "process", "address", "")
+    for service in found:
+        state = "healthy" if service.healthy else "[red]not healthy[/]" if service.pid else "[red]ended[/]"
+        table.add_row(service.name, str(service.pid or ""), service.url, state)
+    out.print(table)
+    if not all(service.healthy for service in found):
+        out.print("`dreamvideo server up` starts again what ended; server/NAME.log says why it did")
+        raise typer.Exit(1)
+
+
+@app.command()
+def run(
+    name: Annotated[str, typer.Argument(metavar="prefect|mlflow|worker", help="What to run.")],
+    gpu: Annotated[
+        str | None,
+        typer.Option(help="The GPU of a worker, as CUDA_VISIBLE_DEVICES names it; the first one if omitted."),
+    ] = None,
+    with_healthcheck: Annotated[
+        bool, typer.Option("--with-healthcheck", help="A worker answers on http://127.0.0.1:8080/health, too.")
+    ] = False,
+) -> None:
+    """Run one of them here until it is stopped: for containers, service units and further machines.
+
+    A worker needs PREFECT_API_URL and MLFLOW_TRACKING_URI to name the servers.
+    """
+    from dreamvideo.errors import unknown_name
+    from dreamvideo.params import load_params
+    from flows.servers.processes import heed_interrupts
+    from flows.servers.services import (
+        FOLDER,
+        gpus,
+        mlflow_service,
+        prefect_service,
+        prepare,
+        server_settings,
+        worker_service,
+    )
+
+    settings = server_settings()
+    if name == "worker":
+        servers = [_named_in_environment(variable) for variable in ("PREFECT_API_URL", "MLFLOW_TRACKING_URI")]
+        service = worker_service(*servers, gpu or next(iter(gpus()), None), with_healthcheck)
+    elif name in ("prefect", "mlflow"):
+        params = load_params()
+        _warn_if_open(settings)
+        prepare(name, settings, params)
+        service = prefect_service(settings) if name == "prefect" else mlflow_service(settings, params)
+    else:
+        raise unknown_name("server", name, ["prefect", "mlflow", "worker"])
+    FOLDER.mkdir(mode=0o700, exist_ok=True)
+    heed_interrupts()
+    os.execvpe(service.command[0], service.command, os.environ | service.environment)
+
+
+@app.command()
+def register() -> None:
+    """Register the work pool, the deployments of prefect.yaml and the alerts with the server of PREFECT_API_URL."""
+    api = _named_in_environment("PREFECT_API_URL")
+    from flows.servers.prefect_setup import register as run
+
+    run(api, out.print)
+
+
+def _named_in_environment(variable: str) -> str:
+    value = os.environ.get(variable)
+    if not value:
+        raise InputError(f"{variable} is not set; `dreamvideo server up` prints it, as in {variable}=http://HOST:PORT")
+    return value
+
+
+def _warn_if_open(settings) -> None:
+    if settings.is_open:
+        Console(stderr=True, highlight=False).print(
+            f"[bold red]WARNING:[/] DREAMVIDEO_HOST is {settings.host}: every machine that reaches this one can read and "
+            "change all runs, and start flows. Neither server asks for a password; keep them behind a firewall or a proxy."
+        )

@@ -1,0 +1,1 @@
+"""Making what a plan holds: the data gate, adapters, cells, and where tasks run."""

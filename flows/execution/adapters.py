@@ -1,0 +1,204 @@
+"""Train adapters: one MLflow run each, with its loss curve and previews, found again by key."""
+
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import torch
+from prefect import task
+from rich.text import Text
+
+from dreamvideo.dataset.catalog import Motion, Subject
+from dreamvideo.dataset.clips import check_length, read_clip, resize_frames, write_clip
+from dreamvideo.dataset.images import open_image, read_image, read_mask
+from dreamvideo.files import seed_from
+from dreamvideo.memory import memory_explained, training_remedy
+from dreamvideo.methods.contract import MotionData, SubjectData, Trained
+from dreamvideo.params import ExecutionParams, Params
+from dreamvideo.sample import sample_latents
+from dreamvideo.weights import save_weights
+from flows.execution.data_gate import pass_gate
+from flows.execution.progress import bar, console
+from flows.execution.resources import Resources, resources_for
+from flows.planning.keys import AdapterPlan
+from flows.tracking.leases import Taken, claimed, made_once
+from flows.tracking.store import flatten
+
+KIND = "adapter"
+OnTrained = Callable[[Resources, AdapterPlan, str], object]  # given the id of the adapter's run
+PREVIEW_PROMPTS = ("a * on the beach", "a * in the meadow", "a * at night", "a * in the room")
+
+
+@task(name="train-adapter", task_run_name="{plan.kind} {plan.name}")
+def train_adapter_task(params_json: str, plan: AdapterPlan) -> str | None:
+    """Train one adapter; returns the id of its run, or None if another worker has it."""
+    with suppress(Taken):
+        return train_adapter(resources_for(params_json), plan)
+
+
+def train_adapter(resources: Resources, plan: AdapterPlan) -> str:
+    """Train one adapter and record it; returns the id of its run.
+
+    Raises:
+        Taken: another worker has it.
+    """
+    recipes = {"identity": resources.method.subject_recipe, "motion": resources.method.motion_recipe}
+    train = {"identity": _train_identity, "motion": _train_motion}[plan.kind]
+    tags = resources.provenance | {"dreamvideo.adapter": plan.kind, "dreamvideo.name": plan.name}
+    with (
+        claimed(resources.tracking, KIND, f"{plan.kind} {plan.name}", plan.key, tags) as record,
+        tempfile.TemporaryDirectory() as folder,
+        threads_of_a_worker(resources.params.execution),
+    ):
+        resources.verify(plan)
+        record.params |= flatten(recipes[plan.kind]()) | {
+            "method": resources.method.name,
+            "base_model": resources.base.key[:12],
+        }
+        with memory_explained(f"training {plan.kind} {plan.name}", training_remedy(resources.params.compute)):
+            trained, previews = train(resources, plan, Path(folder))
+        record.params["parameters"] = sum(tensor.numel() for tensor in trained.tensors.values())
+        record.curves |= {f"loss.{stage}": dict(enumerate(curve, start=1)) for stage, curve in trained.losses.items()}
+        path = Path(folder) / "adapter.safetensors"
+        save_weights(
+            path, trained.tensors, adapter_schema(resources, plan) | {"name": plan.name, "recipe": recipes[plan.kind]()}
+        )
+        resources.tracking.keep(record, path)
+        resources.tracking.attach(record.run_id, *previews)
+    return record.run_id
+
+
+@contextmanager
+def threads_of_a_worker(execution: ExecutionParams) -> Iterator[None]:
+    """As many threads as a worker of the profile has: an adapter's last bits depend on them, whatever command trains it."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(before if execution.runner == "local" else 1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def ensure_adapter(resources: Resources, plan: AdapterPlan, on_trained: OnTrained) -> tuple[str, bool]:
+    """Train an adapter if it was not trained before, and tell ``on_trained`` of it then.
+
+    Returns:
+        The id of the adapter's run, and whether it was trained now.
+    """
+    run_id, now = made_once(lambda: train_adapter(resources, plan))
+    if now:
+        on_trained(resources, plan, run_id)
+    return run_id, now
+
+
+def customize(params: Params, kind: str, name: str, on_trained: OnTrained) -> tuple[str, bool]:
+    """Train the adapter of one subject ("identity") or one motion ("motion"), as :func:`ensure_adapter` does.
+
+    Raises:
+        InputError: an unknown name, or data that does not pass the gate.
+    """
+    resources = Resources(params)
+    plan = (
+        resources.keys.identity(resources.catalog.subject(name))
+        if kind == "identity"
+        else resources.keys.motion(resources.catalog.motion(name))
+    )
+    pass_gate(params, counted=False)
+    return ensure_adapter(resources, plan, on_trained)
+
+
+def adapter_schema(resources: Resources, plan: AdapterPlan) -> dict:
+    """What a weight file must say of itself to be used for this plan; a name may change, the content may not."""
+    return {"method": resources.method.name, "kind": plan.kind, "base_model": resources.base.key, "key": plan.key}
+
+
+def load_subject(subject: Subject, size: int) -> SubjectData:
+    """A subject's images and masks, ready to train on."""
+    images = torch.stack([read_image(path, size) for path in subject.images])
+    if not subject.masks:
+        return SubjectData(subject.class_word, images, None)
+    pairs = zip(subject.masks, subject.images, strict=True)
+    masks = torch.stack([read_mask(mask, size, open_image(image).size) for mask, image in pairs])
+    return SubjectData(subject.class_word, images, masks)
+
+
+def load_motion(motion: Motion, size: int, num_frames: int, fps: float) -> MotionData:
+    """A motion's clips, ready to train on.
+
+    Raises:
+        InputError: a clip that cannot be read, or is too short.
+    """
+    clips = [read_clip(clip.path) for clip in motion.clips]
+    for clip, (frames, rate) in zip(motion.clips, clips, strict=True):
+        check_length(motion.name, clip.path, len(frames), rate, num_frames, fps)
+    return MotionData(
+        clips=[resize_frames(frames, size) for frames, _ in clips],
+        captions=[clip.caption for clip in motion.clips],
+        fps=[rate for _, rate in clips],
+        num_frames=num_frames,
+        target_fps=fps,
+    )
+
+
+def _train_identity(resources: Resources, plan: AdapterPlan, folder: Path) -> tuple[Trained, list[Path]]:
+    data = load_subject(resources.catalog.subject(plan.name), resources.base.frame_size)
+    if resources.base.unread_words(data.class_word):
+        console.print(
+            Text(f"note: the base model does not know {plan.name}'s class word {data.class_word!r}", "yellow")
+        )
+    trained = _with_progress(
+        plan, lambda generator, on: resources.method.train_subject(resources.base, data, generator, on)
+    )
+    preview = folder / "preview.png"
+    generator = torch.Generator().manual_seed(seed_from(plan.key, "preview"))
+    with resources.method.composed(resources.base, trained.tensors, None, None) as encode, torch.no_grad():
+        frames = [_sample(resources, encode([resources.params.sampling.negative_prompt, prompt]), generator, 1)
+                  for prompt in PREVIEW_PROMPTS]  # fmt: skip
+    _save_png(torch.cat(frames), preview)
+    return trained, [preview]
+
+
+def _train_motion(resources: Resources, plan: AdapterPlan, folder: Path) -> tuple[Trained, list[Path]]:
+    params = resources.params.data
+    data = load_motion(resources.catalog.motion(plan.name), resources.base.frame_size, params.num_frames, params.fps)
+    trained = _with_progress(
+        plan, lambda generator, on: resources.method.train_motion(resources.base, data, generator, on)
+    )
+    preview = folder / "preview.mp4"
+    generator = torch.Generator().manual_seed(seed_from(plan.key, "preview"))
+    with resources.method.composed(resources.base, None, trained.tensors, None) as encode, torch.no_grad():
+        text = encode([resources.params.sampling.negative_prompt, data.captions[0]])
+        write_clip(preview, _sample(resources, text, generator), params.fps)
+    return trained, [preview]
+
+
+def _with_progress(plan: AdapterPlan, train) -> Trained:
+    """Run a training with a seed that follows from its key, and a line of progress."""
+    generator = torch.Generator().manual_seed(seed_from(plan.key, "training"))
+    with bar(f"{plan.kind} {plan.name}") as line:
+        return train(
+            generator,
+            lambda stage, step, steps, loss: line.at(step, f"loss {loss:.3f}", f"{plan.name}: {stage}", steps),
+        )
+
+
+def _sample(
+    resources: Resources, text: torch.Tensor, generator: torch.Generator, num_frames: int | None = None
+) -> torch.Tensor:
+    """Sample one clip as bytes (F, 3, S, S)."""
+    frames = num_frames or resources.params.data.num_frames
+    latents = sample_latents(resources.base, text, resources.params.sampling, generator, frames)
+    return to_bytes(resources.base.decode_latents(latents)[0]).cpu()
+
+
+def to_bytes(frames: torch.Tensor) -> torch.Tensor:
+    """Frames in [-1, 1] as bytes."""
+    return ((frames.clamp(-1, 1) + 1) * 127.5).round().byte()
+
+
+def _save_png(frames: torch.Tensor, path: Path) -> None:
+    """Save frames (F, 3, S, S) side by side."""
+    from PIL import Image
+
+    Image.fromarray(frames.permute(2, 0, 3, 1).flatten(1, 2).numpy()).save(path)

@@ -1,0 +1,168 @@
+"""One cell: generate, save, score, log."""
+
+import shutil
+import tempfile
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import torch
+from prefect import task
+
+from dreamvideo.dataset.clips import stride, write_clip
+from dreamvideo.dataset.images import read_image
+from dreamvideo.files import seed_from
+from dreamvideo.memory import memory_explained, sampling_remedy, scoring_remedy
+from dreamvideo.sample import invert_latents, sample_latents
+from dreamvideo.weights import read_weights
+from flows.execution.adapters import adapter_schema, load_motion, to_bytes
+from flows.execution.progress import bar
+from flows.execution.resources import Resources, resources_for
+from flows.planning.keys import AdapterPlan, CellPlan, VideoPlan
+from flows.tracking.leases import Taken, claimed
+from flows.tracking.reuse import reuse
+from flows.tracking.store import GENERATION_KEY, Damaged, flatten
+
+KIND = "cell"
+# The keys of what a video was made of: adapters, and all else that decides it but prompt and seed; and of all that
+# decides its scores, which two cells must share to be compared.
+SUBJECT_KEY, MOTION_KEY = "dreamvideo.subject_key", "dreamvideo.motion_key"
+COMPOSITION, SCORING = "dreamvideo.composition", "dreamvideo.scoring"
+
+Tensors = dict[str, torch.Tensor]
+
+
+@task(name="run-cell", task_run_name="{plan.subject} x {plan.motion}")
+def run_cell_task(
+    params_json: str, plan: CellPlan, adapters: dict[str, str], parent: str, made: str | None = None
+) -> str | None:
+    """Generate and score one combination; returns the id of its run, or None if another worker has it."""
+    with suppress(Taken):
+        return run_cell(resources_for(params_json), plan, adapters, parent, made)
+
+
+def run_cell(
+    resources: Resources, plan: CellPlan, adapters: dict[str, str], parent: str, made: str | None = None
+) -> str:
+    """Generate and score one combination.
+
+    Args:
+        resources: models and data.
+        plan: the combination.
+        adapters: run ids of the adapters, by key.
+        parent: id of the benchmark's run.
+        made: a finished run of the same generation key, whose video is scored again instead of generated again,
+            unless it is damaged.
+
+    Returns:
+        The id of the cell's run.
+
+    Raises:
+        Taken: another worker has it.
+    """
+    name = f"{plan.subject} x {plan.motion}"
+    with (
+        claimed(resources.tracking, KIND, name, plan.key, resources.provenance, parent) as record,
+        tempfile.TemporaryDirectory() as folder,
+    ):
+        resources.verify(plan)
+        for kind, wanted, key in (
+            ("subject", plan.subject, plan.subject_key),
+            ("motion", plan.motion, plan.motion_key),
+        ):
+            if key not in adapters:
+                raise RuntimeError(f"the adapter of {kind} {wanted} could not be trained; its failed run says why")
+        subject, motion = resources.catalog.subject(plan.subject), resources.catalog.motion(plan.motion)
+        record.params |= {
+            "subject": plan.subject, "motion": plan.motion, "prompt": plan.prompt, "seed": plan.seed,
+            "method": resources.method.name, "base_model": resources.base.key[:12],
+            "subject_adapter": adapters[plan.subject_key], "motion_adapter": adapters[plan.motion_key],
+        } | flatten(resources.params.sampling.model_dump(), "sampling.")  # fmt: skip
+        record.tags |= {
+            GENERATION_KEY: plan.generation_key,
+            SUBJECT_KEY: plan.subject_key,
+            MOTION_KEY: plan.motion_key,
+            COMPOSITION: resources.keys.composition,
+            SCORING: resources.keys.scoring(subject, motion),
+        }
+        path = Path(folder) / "video.mp4"
+        if made and _copied(resources, made, path):
+            record.params["video_of"] = made
+        else:
+            weights = load_adapters(resources, plan, adapters)
+            with resources.sampling:
+                started = time.monotonic()
+                frames = sample_video(resources, plan, *weights)
+            record.metrics["seconds.generate"] = time.monotonic() - started
+            write_clip(path, frames, resources.params.data.fps)
+        generated = time.monotonic()
+        with memory_explained(f"scoring {name}", scoring_remedy(resources.params.execution)):
+            record.metrics |= resources.suite.score_video(path, subject, motion, plan.prompt)
+        record.metrics["seconds.score"] = time.monotonic() - generated
+        resources.tracking.keep(record, path)
+    return record.run_id
+
+
+def _copied(resources: Resources, made: str, path: Path) -> bool:
+    """Copy the video of an earlier run; returns False where it is damaged, so that it has to be generated again."""
+    try:
+        shutil.copyfile(reuse(resources.tracking, made), path)
+    except Damaged:
+        return False
+    return True
+
+
+def generate_video(resources: Resources, plan: VideoPlan, identity: Tensors, motion: Tensors, path: Path) -> None:
+    """Generate the video of a combination from the adapters' weights, and save it."""
+    write_clip(path, sample_video(resources, plan, identity, motion), resources.params.data.fps)
+
+
+def sample_video(resources: Resources, plan: VideoPlan, identity: Tensors, motion: Tensors) -> torch.Tensor:
+    """Generate the video of a combination from the adapters' weights: bytes (F, 3, S, S) on the CPU."""
+    generator = torch.Generator().manual_seed(seed_from(plan.generation_key, "noise"))
+    images = resources.catalog.subject(plan.subject).images
+    reference = images[int(torch.randint(len(images), (1,), generator=generator))]
+    sampling = resources.params.sampling
+    with memory_explained(f"generating {plan.subject} x {plan.motion}", sampling_remedy(resources.params.compute)):
+        inverted = _inverted_clip(resources, plan) if sampling.inversion_strength else None
+        with (
+            resources.method.composed(
+                resources.base, identity, motion, read_image(reference, resources.base.frame_size)
+            ) as encode,
+            torch.no_grad(),
+            bar(f"{plan.subject} x {plan.motion}", sampling.steps) as line,
+        ):
+            text = encode([sampling.negative_prompt, plan.prompt])
+            frames = resources.params.data.num_frames
+            latents = sample_latents(resources.base, text, sampling, generator, frames, inverted, line.at)
+            return to_bytes(resources.base.decode_latents(latents)[0]).cpu()
+
+
+def _inverted_clip(resources: Resources, plan: VideoPlan) -> torch.Tensor:
+    """The noise that leads to the start of the motion's first clip, without words or adapters."""
+    data, base = resources.params.data, resources.base
+    motion = load_motion(resources.catalog.motion(plan.motion), base.frame_size, data.num_frames, data.fps)
+    start = motion.clips[0][:: stride(motion.fps[0], data.fps)][: data.num_frames]
+    steps = resources.params.sampling.steps
+
+    def invert(clip: torch.Tensor) -> torch.Tensor:
+        return invert_latents(base, base.encode_frames(clip), base.encode_text([""]), steps)
+
+    return base.once(f"inverted in {steps} steps", start[None], invert)
+
+
+def load_adapters(resources: Resources, plan: CellPlan, adapters: dict[str, str]) -> tuple[Tensors, Tensors]:
+    """The weights of a combination's trained adapters, given the ids of their runs by key."""
+    return (
+        load_adapter(resources, AdapterPlan("identity", plan.subject, plan.subject_key), adapters[plan.subject_key]),
+        load_adapter(resources, AdapterPlan("motion", plan.motion, plan.motion_key), adapters[plan.motion_key]),
+    )
+
+
+def load_adapter(resources: Resources, plan: AdapterPlan, run_id: str) -> Tensors:
+    """The weights of a trained adapter, checked against what the plan needs.
+
+    Raises:
+        Damaged: they are not what was stored; the adapter counts as not trained from now on.
+    """
+    return read_weights(resources.adapter_file(run_id), **adapter_schema(resources, plan))[0]

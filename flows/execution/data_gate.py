@@ -1,0 +1,78 @@
+"""The data gate of everything that trains or generates: its verdict is a run in MLflow, with the whole result."""
+
+import json
+import tempfile
+from pathlib import Path
+
+from prefect import task
+
+from dreamvideo.dataset.catalog import Catalog, load_catalog, verify_files
+from dreamvideo.dataset.catalog_fields import CATALOG_NAME
+from dreamvideo.errors import InputError
+from dreamvideo.files import content_key, sha256_file
+from dreamvideo.params import Params
+from flows.execution.progress import console
+from flows.tracking.leases import attended
+from flows.tracking.provenance import data_hash
+from flows.tracking.store import Tracking
+
+KIND = "gate"
+REVISION = 3  # raise it when the expectations change
+RESULT, PAGE = "gate.json", "gate.html"
+
+
+@task(name="validate-data")
+def gate_task(params_json: str) -> str:
+    """Hold the data against its expectations; returns the id of the run that keeps the result."""
+    return pass_gate(Params.model_validate_json(params_json))
+
+
+def pass_gate(params: Params, counted: bool = True) -> str:
+    """Hold the data against its expectations; returns the id of the run that keeps the result.
+
+    Data that passed is not examined again until it, or what is expected of it, changes.
+
+    Args:
+        params: of the profile.
+        counted: whether there must be as many subjects and motions as the profile has, which matters to a benchmark.
+
+    Raises:
+        InputError: the first problem, naming file and remedy. The run has all of them.
+    """
+    tracking, catalog = Tracking(params.tracking), load_catalog(params.data.root)
+    expected = params.data.model_dump(exclude={"root"}) | ({} if counted else {"subjects": None, "motions": None})
+    # The catalog's file holds the hashes of all others.
+    key = content_key([sha256_file(catalog.root / CATALOG_NAME), expected, REVISION])
+    passed = tracking.find(KIND, key)
+    if passed and _as_catalogued(catalog):
+        return passed.info.run_id
+    from dreamvideo.dataset.validation.checks import Requirements  # seconds, which data that passed need not wait for
+    from dreamvideo.dataset.validation.expectations import validate
+
+    tags = {"dreamvideo.data_hash": data_hash(catalog), "dreamvideo.profile": params.profile}
+    with console.status("checking the data"), attended(tracking, KIND, "data gate", key, tags) as record:
+        result = validate(catalog, Requirements(**expected))
+        record.metrics |= {"success": float(result.success), "problems": float(len(result.problems))}
+        with tempfile.TemporaryDirectory() as folder:
+            report, page = Path(folder) / RESULT, Path(folder) / PAGE
+            report.write_text(json.dumps(result.report, indent=1))
+            page.write_text(result.html)
+            tracking.attach(record.run_id, report, page)
+        if result.problems:
+            raise InputError(_told(result.problems, record.run_id))
+    return record.run_id
+
+
+def _as_catalogued(catalog: Catalog) -> bool:
+    """Whether every file is still the one that the catalog means."""
+    try:
+        verify_files(catalog)
+    except InputError:
+        return False
+    return True
+
+
+def _told(problems: tuple[str, ...], run_id: str) -> str:
+    """The first problem, and where the others are."""
+    more = len(problems) - 1
+    return problems[0] + (f" (and {more} more, all in {PAGE} of MLflow run {run_id})" if more else "")

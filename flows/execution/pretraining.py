@@ -1,0 +1,75 @@
+"""Train one stage of the pocket models, record it, and release what all stages made."""
+
+import json
+import shutil
+from functools import lru_cache
+from pathlib import Path
+
+from dreamvideo.files import content_key, replacing_folder, sha256_file
+from dreamvideo.params import Params
+from flows.execution.progress import bar
+from flows.tracking.leases import attended, end_abandoned
+from flows.tracking.provenance import git_commit, machine
+from flows.tracking.store import Tracking
+
+KIND, FILES = "pretraining", "dreamvideo.files"
+CHECKPOINTS = Path("checkpoints")
+BASE, METRICS = CHECKPOINTS / "finished" / "base", CHECKPOINTS / "finished" / "metrics"
+
+
+def release(finished: Path, weights: Path) -> None:
+    """Replace a folder of weights whole, unless it has them already."""
+    new = sorted(finished.glob("*.safetensors"))
+    if all((weights / path.name).exists() and sha256_file(weights / path.name) == sha256_file(path) for path in new):
+        return
+    with replacing_folder(weights) as folder:
+        for path in (*weights.glob("*"), *new):
+            shutil.copyfile(path, folder / path.name)
+
+
+def train_stage(params: Params, name: str) -> str:
+    """Train one stage and record it; what has a finished run and its files is not trained again."""
+    from dreamvideo.pretraining.stages import STAGES, lineage
+
+    tracking, stage = Tracking(params.tracking), getattr(params.pretraining, name)
+    key = content_key([lineage(params.pretraining, params.base_model.offset_noise, name), stage.steps])
+    finished = tracking.finished(KIND)
+    if key in finished and _files_are_there(tracking, finished[key]):
+        return finished[key]
+    tags = {"mlflow.source.git.commit": git_commit(), "dreamvideo.profile": params.profile}
+    tags |= {f"dreamvideo.machine.{what}": value for what, value in machine().items()}
+    shop = _workshop(params.model_dump_json())
+    with bar("rendering clips", params.pretraining.clips) as line:
+        shop.render(line.at)
+    end_abandoned(tracking, KIND)
+    with (
+        attended(tracking, KIND, f"pretrain {name}", key, tags) as record,
+        bar(f"pretrain {name}", stage.steps) as line,
+    ):
+        record.params |= stage.model_dump() | {"clips": params.pretraining.clips, "seed": params.pretraining.seed}
+        curve = record.curves.setdefault("loss", {})
+
+        def report(step: int, loss: float, samples: int, seconds: float) -> None:
+            curve[step] = loss
+            record.metrics |= {"samples": samples, "seconds": seconds}
+            line.at(step, f"loss {loss:.4f}")
+
+        shop.left.clear()
+        measured = STAGES[name](shop, stage, report)
+        record.metrics |= {f"quality.{what}": value for what, value in measured.items()}
+        record.tags[FILES] = json.dumps({str(path): sha256_file(path) for path in shop.left})
+    return record.run_id
+
+
+def _files_are_there(tracking: Tracking, run_id: str) -> bool:
+    files = json.loads(tracking.get(run_id).data.tags[FILES])
+    return all(Path(path).exists() and sha256_file(Path(path)) == digest for path, digest in files.items())
+
+
+@lru_cache(maxsize=1)
+def _workshop(params_json: str):
+    """The workshop of this process; its rendered clips serve every stage."""
+    from dreamvideo.pretraining.stages import Workshop
+
+    params = Params.model_validate_json(params_json)
+    return Workshop(BASE, METRICS, CHECKPOINTS, params.pretraining, params.base_model.offset_noise)

@@ -1,0 +1,174 @@
+"""Where the tasks of a benchmark run: in this process, in some of this machine, or spread by Ray over machines.
+
+Small values and run ids go in and out; data, weights and videos travel through the catalog and the tracking store.
+"""
+
+import os
+import socket
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
+from typing import Any, TypeVar
+
+from prefect import Task
+from prefect.futures import PrefectFuture, as_completed
+from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_settings
+from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner, ThreadPoolTaskRunner
+
+from dreamvideo.errors import InputError, in_brief
+from dreamvideo.params import ExecutionParams
+from flows.execution.worker_processes import begin_worker
+
+# Read when Ray is imported. Its name is that of two systems on which 0 is the default; on Linux too it lets a cluster of one
+# machine listen on loopback, instead of on every address.
+LOOPBACK_ALONE = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
+
+ASKED_FOR_TOKEN = "RAY_AUTH_MODE"  # as a cluster that `ray start` makes does
+OVERLAPPED = 2  # while one samples, one is saved, scored and logged
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def task_runner(execution: ExecutionParams) -> TaskRunner[Any]:
+    """Prefect's task runner for a profile.
+
+    Raises:
+        InputError: Ray is asked for, and it or a Prefect server is missing.
+    """
+    if execution.runner == "local":
+        return ThreadPoolTaskRunner(max_workers=OVERLAPPED)
+    if execution.runner == "processes":
+        return ProcessPoolTaskRunner(max_workers=execution.workers, initializer=begin_worker)
+    if execution.address:
+        os.environ.setdefault(ASKED_FOR_TOKEN, "token")
+    else:
+        os.environ.setdefault(LOOPBACK_ALONE, "0")
+    try:
+        from prefect_ray import RayTaskRunner
+    except ImportError as error:
+        raise InputError(
+            "params.yaml: execution.runner is 'ray', which is not installed; run pip install -c constraints.txt -e '.[ray]'"
+        ) from error
+    if not get_current_settings().api.url:
+        raise InputError(
+            "params.yaml: execution.runner is 'ray', whose workers need a Prefect server; start one with 'dreamvideo server up', "
+            "export the PREFECT_API_URL that it prints, and run this again"
+        )
+    if execution.address:
+        _join(execution.address)
+        return RayTaskRunner()  # of the cluster that this process has joined
+    return RayTaskRunner(
+        "local",  # a new one, whatever cluster this machine may have or have had
+        init_kwargs={"num_cpus": execution.workers, "include_dashboard": False, "log_to_driver": False},
+    )
+
+
+@contextmanager
+def one_server() -> Iterator[None]:
+    """Let this process and those of its pool use one server of Prefect's: where none is named, each would start its own."""
+    if get_current_settings().api.url:
+        yield
+        return
+    from prefect.server.api.server import SubprocessASGIServer  # all of the server, which a worker need not import
+
+    server = SubprocessASGIServer()  # the one that a flow of this process would start
+    server.start()
+    with temporary_settings({PREFECT_API_URL: server.api_url}):
+        yield
+
+
+def _join(address: str) -> None:
+    """Make this process one of a Ray cluster's.
+
+    Raises:
+        InputError: nothing answers at the address, or it refuses this machine's token.
+    """
+    import ray
+
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()  # Ray itself would ask for five minutes
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"params.yaml: execution.address is {address!r}, where no Ray cluster answers ({error}); give HOST:PORT of "
+            "one, or start it there with 'ray start --head'"
+        ) from error
+    try:
+        ray.init(address, ignore_reinit_error=True, log_to_driver=False)
+    except (ConnectionError, RuntimeError, ray.exceptions.RayError) as error:
+        raise InputError(
+            f"the Ray cluster at {address} does not let this machine in ({in_brief(error)}); save the token that 'ray get-auth-token' "
+            "prints there as ~/.ray/auth_token here"
+        ) from error
+
+
+def results(
+    execution: ExecutionParams, task: Task[..., R], items: list[T], arguments: Callable[[T], tuple]
+) -> Iterator[tuple[T, Callable[[], R]]]:
+    """Run a task for every item, inside a flow with the task runner of :func:`task_runner`.
+
+    Args:
+        execution: of the profile.
+        task: what to run.
+        items: for what.
+        arguments: of the task, for an item.
+
+    Yields:
+        Each item with a function that returns what its task gave, or raises what it raised. Locally a task runs when
+        its function is called, in the order of the items; otherwise all are handed over at once, and come as they end.
+
+    Raises:
+        InputError: a process of this machine was killed, which ends the others of its pool, and all tasks that are left.
+    """
+    if execution.runner == "local":
+        for item in items:
+            yield item, partial(task, *arguments(item))
+        return
+    with _share() if execution.runner == "ray" else nullcontext():
+        futures = {task.submit(*arguments(item)): item for item in items}
+    for future in as_completed(list(futures)):
+        _stop_if_killed(future)
+        yield futures[future], future.result
+
+
+def _stop_if_killed(ended: PrefectFuture) -> None:
+    try:
+        ended.wait()
+    except BrokenProcessPool as error:
+        raise InputError(
+            "a worker process was killed, probably for want of memory; lower execution.workers in params.yaml or end other "
+            "programs, and run the same command again: what is finished is kept"
+        ) from error
+    except Exception:
+        return  # of this task alone: its result raises it
+
+
+def overlapping_results(
+    execution: ExecutionParams, task: Task[..., R], items: list[T], arguments: Callable[[T], tuple]
+) -> Iterator[tuple[T, Callable[[], R]]]:
+    """As :func:`results`, for a task that waits by itself for what two must not use at once; two run where the profile overlaps."""
+    if execution.runner != "local" or not execution.overlap:
+        yield from results(execution, task, items, arguments)
+        return
+    under_way: deque[tuple[T, Callable[[], R]]] = deque()
+    for item in items:
+        under_way.append((item, task.submit(*arguments(item)).result))
+        if len(under_way) == OVERLAPPED:
+            yield under_way.popleft()
+    yield from under_way
+
+
+def _share() -> AbstractContextManager:
+    """Let a task take one GPU of the cluster where that has any, one CPU core otherwise.
+
+    Ray would end a process with a GPU after each task, and the next would load the models again.
+    """
+    import ray
+    from prefect_ray.context import remote_options
+
+    return remote_options(
+        **({"num_gpus": 1, "max_calls": 0} if ray.cluster_resources().get("GPU") else {"num_cpus": 1})
+    )

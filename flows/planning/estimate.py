@@ -1,0 +1,106 @@
+"""What a benchmark would do, how long it should take and what it stores, from the rates measured on this tracking store."""
+
+from collections.abc import Callable
+from math import isnan, nan
+from statistics import median
+
+from mlflow.entities import Run
+
+from dreamvideo.dataset.catalog import load_catalog
+from dreamvideo.params import ExecutionParams, Params
+from flows.planning.plan import plan_selection
+from flows.planning.selection import Selection
+from flows.tracking.store import BYTES, GENERATION_KEY, KEY, Tracking
+
+# Seconds of the default method on this base model, by a worker of one thread with another beside it on two idle cores of
+# an AMD EPYC (Milan): benchmarks/demo.json. Only until this store has measurements. Other base models take hours where
+# this one takes minutes, so nothing is said of them before.
+MEASURED_MODEL = "pocket"
+NOT_MEASURED = "not measured yet on this machine"
+UNMEASURED = {"identity adapters": 43.0, "motion adapters": 93.0, "combinations": 4.3}
+UNMEASURED_BYTES = {
+    "identity adapters": 2.1e5,
+    "motion adapters": 1.7e6,
+    "combinations": 1.7e4,
+    "videos to score again": 1.7e4,
+}
+
+
+def estimate(params: Params, selection: Selection) -> list[str]:
+    """Lines that say what is cached, what must run, for how long, and what that stores."""
+    tracking = Tracking(params.tracking)
+    plan = plan_selection(params, load_catalog(params.data.root), selection)
+    adapter_runs, cell_runs = (
+        [run for run in tracking.runs(kind) if run.data.params.get("method") == params.method]
+        for kind in ("adapter", "cell")
+    )
+    keys = {run.data.tags[KEY] for run in (*adapter_runs, *cell_runs)}
+    videos = {run.data.tags.get(GENERATION_KEY) for run in cell_runs}
+    wanted = {f"{kind} adapters": {a.key for a in plan.adapters if a.kind == kind} for kind in ("identity", "motion")}
+    to_score = {cell.key for cell in plan.cells if cell.generation_key in videos} - keys
+    wanted |= {"combinations": {cell.key for cell in plan.cells} - to_score, "videos to score again": to_score}
+    runs = {
+        f"{k} adapters": [r for r in adapter_runs if r.data.tags["dreamvideo.adapter"] == k]
+        for k in ("identity", "motion")
+    }
+    runs["combinations"] = [run for run in cell_runs if "video_of" not in run.data.params]
+    rates = {what: _typical(found, _seconds) for what, found in runs.items()}
+    if params.execution.overlap:  # a run then waits for its turn to sample, which is what takes the time
+        rates["combinations"] = _typical(runs["combinations"], lambda run: run.data.metrics.get("seconds.generate"))
+    # Every video that is there was scored when it was made; scoring it again stores it again.
+    scored = [run for run in cell_runs if "seconds.score" in run.data.metrics]
+    rates["videos to score again"] = _typical(scored, lambda run: run.data.metrics["seconds.score"])
+    runs["videos to score again"] = runs["combinations"]
+    known = params.base_model.name == MEASURED_MODEL
+    seconds, stored, lines, measured = 0.0, 0.0, [], True
+    for what, all_keys in wanted.items():
+        if not all_keys:
+            continue
+        missing, rate, size = len(all_keys - keys), rates[what], _typical(runs[what], _bytes)
+        measured &= rate is not None or not missing
+        if rate is None:
+            rate = UNMEASURED[what] if known else nan
+        if missing:
+            seconds += missing * rate
+            stored += missing * (size or (UNMEASURED_BYTES[what] if known else nan))
+        lines.append(_line(what, len(all_keys), missing, rate))
+    source = "measured here" if measured else "partly from a reference machine with two idle cores"
+    time = f"{_duration(seconds / _workers(params.execution))} ({source}), besides starting and the report"
+    storage = f"{stored / 1e6:.1f} MB of adapters and videos"
+    time, storage = NOT_MEASURED if isnan(seconds) else time, NOT_MEASURED if isnan(stored) else storage
+    return [*lines, f"expected time: {time}", f"expected storage: {storage}"]
+
+
+def _workers(execution: ExecutionParams) -> int:
+    """How many tasks run at once, as far as the profile says it: how many a cluster runs is known to it alone."""
+    return 1 if execution.runner == "local" or execution.address else execution.workers
+
+
+def _typical(runs: list[Run], figure: Callable[[Run], float | None]) -> float | None:
+    """The median of a figure over the newest hundred runs that have it, or None where there is none."""
+    found = [value for run in runs[:100] if (value := figure(run)) is not None]
+    return median(found) if found else None
+
+
+def _seconds(run: Run) -> float:
+    return (run.info.end_time - run.info.start_time) / 1000
+
+
+def _bytes(run: Run) -> float | None:
+    return run.data.metrics.get(BYTES)
+
+
+def _line(what: str, wanted: int, missing: int, rate: float) -> str:
+    each = f", {NOT_MEASURED}" if isnan(rate) else f" at {rate:.1f} s each"
+    return f"{what}: {wanted}, of which {wanted - missing} cached and {missing} to run{each}"
+
+
+def _duration(seconds: float) -> str:
+    minutes, hours = seconds / 60, seconds / 3600
+    return (
+        f"{hours:.1f} hours"
+        if hours >= 1.5
+        else f"{minutes:.1f} minutes"
+        if minutes >= 1.5
+        else f"{seconds:.0f} seconds"
+    )

@@ -1,0 +1,145 @@
+"""The keys of adapters and cells: hashes of everything that decides a result. Making them loads no model."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+from dreamvideo.base_models.loading import base_model_key, local_folder
+from dreamvideo.dataset.catalog import Catalog, Motion, Subject, check_prompt
+from dreamvideo.files import content_key, weights_key
+from dreamvideo.methods.contract import Method
+from dreamvideo.params import Params
+from dreamvideo.weights import check_weights
+from evaluation.metrics import metric_names
+
+SCORING_REVISION = 2  # raise it when the code of a metric changes what comes out; a new metric counts by its name
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterPlan:
+    """One adapter to be trained: of a subject or of a motion."""
+
+    kind: str  # "identity" or "motion"
+    name: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class VideoPlan:
+    """One video to be generated."""
+
+    subject: str
+    motion: str
+    prompt: str
+    seed: int
+    subject_key: str
+    motion_key: str
+    generation_key: str  # decides the video
+
+
+@dataclass(frozen=True, slots=True)
+class CellPlan(VideoPlan):
+    """One video to be generated and scored."""
+
+    key: str  # decides the video and its scores
+
+
+class Keys:
+    """Computes keys for one profile and one catalog; what concerns one subject or one motion is hashed once."""
+
+    def __init__(self, params: Params, method: Method, catalog: Catalog) -> None:
+        self.params, self.method = params, method
+        check_weights(local_folder(params.base_model.weights))
+        self.base_model = base_model_key(params.base_model)  # hash of its files
+        self._base = {
+            "weights": self.base_model,
+            "base_model": params.base_model.name,
+            "offset_noise": params.base_model.offset_noise,
+            "precision": params.compute.precision,
+            "method": method.name,
+            "revision": method.revision,
+        }
+        self._once: dict[tuple[str, str], str] = {}
+        # The subject oracle chooses among all subjects.
+        self._truths = sorted(content_key(subject.truth) for subject in catalog.subjects.values() if subject.truth)
+
+    @cached_property
+    def _scoring(self) -> str:
+        """The key of the metrics and their encoders; whoever only generates needs none."""
+        evaluation = self.params.evaluation
+        check_weights(evaluation.weights)
+        return content_key(
+            {
+                "encoders": evaluation.encoders,
+                "weights": weights_key(evaluation.weights),
+                "metrics": metric_names(),
+                "subjects": self._truths,
+                "revision": SCORING_REVISION,
+            }
+        )
+
+    @cached_property
+    def composition(self) -> str:
+        """The key of all that decides a video besides its adapters, its prompt and its seed."""
+        composing = {"composition": self.method.composition_recipe(), "sampling": self.params.sampling.model_dump()}
+        data = {"num_frames": self.params.data.num_frames, "fps": self.params.data.fps}
+        return content_key({**self._base, **composing, **data})
+
+    def identity(self, subject: Subject) -> AdapterPlan:
+        """The plan for a subject's adapter."""
+        key = self._key_of(
+            "identity",
+            subject.name,
+            lambda: {**self._base, "recipe": self.method.subject_recipe(), "subject": subject.content_key},
+        )
+        return AdapterPlan("identity", subject.name, key)
+
+    def motion(self, motion: Motion) -> AdapterPlan:
+        """The plan for a motion's adapter."""
+        data = self.params.data
+        recipe = {"num_frames": data.num_frames, "fps": data.fps}
+        key = self._key_of(
+            "motion",
+            motion.name,
+            lambda: {**self._base, **recipe, "recipe": self.method.motion_recipe(), "motion": motion.content_key},
+        )
+        return AdapterPlan("motion", motion.name, key)
+
+    def cell(self, subject: Subject, motion: Motion, prompt: str, seed: int) -> CellPlan:
+        """The plan for one combination.
+
+        Args:
+            subject: from the catalog.
+            motion: from the catalog.
+            prompt: with the placeholder ``*``, and nothing left to fill in.
+            seed: the user's seed.
+        """
+        adapters = self.identity(subject).key, self.motion(motion).key
+        generation_key = self._generation(*adapters, prompt, seed)
+        key = content_key([generation_key, *self._scored_by(subject, motion)])
+        return CellPlan(subject.name, motion.name, prompt, seed, *adapters, generation_key, key)
+
+    def video(self, subject: str, motion: str, prompt: str, seed: int, subject_key: str, motion_key: str) -> VideoPlan:
+        """The plan for one video from two adapters, given their keys; arguments as of :meth:`cell`."""
+        generation_key = self._generation(subject_key, motion_key, prompt, seed)
+        return VideoPlan(subject, motion, prompt, seed, subject_key, motion_key, generation_key)
+
+    def scoring(self, subject: Subject, motion: Motion) -> str:
+        """The key of all that decides the scores of a combination's video, besides the video."""
+        # The reference images are in a cell's key by its identity adapter, but here it is adapters that are compared.
+        images = list(subject.sha256.values())[: len(subject.images)]
+        return content_key([*self._scored_by(subject, motion), images])
+
+    def _scored_by(self, subject: Subject, motion: Motion) -> list[str]:
+        of_subject = self._key_of("truth", subject.name, lambda: [subject.truth, subject.class_word])
+        of_motion = self._key_of("path", motion.name, lambda: motion.truth)
+        return [self._scoring, of_subject, of_motion]
+
+    def _generation(self, subject_key: str, motion_key: str, prompt: str, seed: int) -> str:
+        check_prompt(prompt)
+        return content_key([self.composition, subject_key, motion_key, prompt, seed])
+
+    def _key_of(self, what: str, name: str, content: Callable[[], object]) -> str:
+        if (what, name) not in self._once:
+            self._once[what, name] = content_key(content())
+        return self._once[what, name]

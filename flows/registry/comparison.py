@@ -1,0 +1,150 @@
+"""What speaks for a challenger: the scores of cells that differ from the champion's in nothing but the version."""
+
+import math
+from dataclasses import asdict, dataclass
+
+import pandas as pd
+from mlflow.entities import Run
+from mlflow.entities.model_registry import ModelVersion
+from rich.console import Console
+from rich.table import Table
+
+from dreamvideo.errors import InputError
+from dreamvideo.params import Params, PromotionParams
+from evaluation.metrics import METRICS
+from evaluation.non_inferiority import Comparison, check_margins, non_inferiority
+from evaluation.statistics import CELL
+from flows.execution.cells import COMPOSITION, MOTION_KEY, SCORING, SUBJECT_KEY
+from flows.registry.models import kind_of
+from flows.tracking.store import KEY, Tracking
+
+# By what a cell names the version that it used.
+_USED = {"identity": SUBJECT_KEY, "motion": MOTION_KEY, "composition": COMPOSITION}
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the cells of two versions say of a promotion."""
+
+    model: str
+    champion: int
+    challenger: int
+    confidence: float
+    comparisons: tuple[Comparison, ...]
+    pairs: tuple[tuple[str, str], ...]  # run ids of the challenger's cell and of the champion's
+
+    @property
+    def passes(self) -> bool:
+        """Whether no metric of the policy is worse by more than its margin."""
+        return all(comparison.passes for comparison in self.comparisons)
+
+    @property
+    def reason(self) -> str:
+        """Why it does not pass."""
+        return ", ".join(f"{METRICS[one.metric].label}: {one.reason}" for one in self.comparisons if not one.passes)
+
+    def as_json(self) -> dict:
+        """All of it as JSON values; what is not known is null."""
+        content = asdict(self) | {"passes": self.passes}
+        for one in content["comparisons"]:
+            one |= {name: None for name, value in one.items() if isinstance(value, float) and math.isnan(value)}
+        return content
+
+
+def policy_of(params: Params) -> PromotionParams:
+    """The profile's policy of promotion.
+
+    Raises:
+        InputError: it has none, or a margin is of no metric that can be worse.
+    """
+    if params.promotion is None:
+        raise InputError(
+            f"params.yaml: profiles.{params.profile} has no promotion, so it keeps no registry; add the section, as "
+            "docs/registry.md shows it"
+        )
+    check_margins(params.promotion.margins, "promotion.margins.")
+    return params.promotion
+
+
+def weigh(tracking: Tracking, params: Params, name: str, challenger: ModelVersion, holder: ModelVersion) -> Evidence:
+    """Hold a version against the champion over the cells of both.
+
+    Args:
+        tracking: where the cells are.
+        params: of the profile, with the policy.
+        name: of the registered model.
+        challenger: the version that would be champion.
+        holder: the version that is.
+
+    Raises:
+        InputError: no two of their cells differ in this version alone.
+    """
+    policy = policy_of(params)
+    paired = _paired(*(_cells(tracking, one, list(policy.margins)) for one in (challenger, holder)))
+    if paired.empty:
+        raise InputError(
+            f"{name}: versions {challenger.version} and {holder.version} share no combination of subject, motion, prompt "
+            "and seed that was finished, scored alike and made with the same in all but this version; run one benchmark "
+            "with the settings of each that differ in nothing else, or where that cannot be (another base model, method "
+            "or images) delete the alias champion in MLflow and promote again"
+        )
+    tables = [
+        paired[[*CELL, *(f"{metric}.{side}" for metric in policy.margins)]].rename(
+            columns=lambda column, side=side: column.removesuffix(f".{side}")
+        )
+        for side in ("challenger", "champion")
+    ]
+    found = non_inferiority(*tables, policy.margins, policy.confidence, params.evaluation.bootstrap_resamples)
+    return Evidence(
+        model=name,
+        champion=int(holder.version),
+        challenger=int(challenger.version),
+        confidence=policy.confidence,
+        comparisons=tuple(found),
+        pairs=tuple(zip(paired["run_id.challenger"], paired["run_id.champion"], strict=True)),
+    )
+
+
+def show(evidence: Evidence, console: Console) -> None:
+    """Print evidence for people."""
+    title = f"{evidence.model}: version {evidence.challenger} against champion {evidence.champion}"
+    table = Table("metric", "challenger", "champion", "gain", "at least", "margin", "pairs", "", title=title)
+    for one in evidence.comparisons:
+        numbers = [f"{one.challenger:.4f}", f"{one.champion:.4f}", f"{one.gain:+.4f}", f"{one.bound:+.4f}"]
+        verdict = f"[red]{one.reason}[/]" if one.reason else "within its margin"
+        table.add_row(METRICS[one.metric].label, *numbers, f"-{one.margin:g}", str(one.pairs), verdict)
+    console.print(table)
+    console.print(
+        f"{len(evidence.pairs)} combinations that both finished, and that differ in this version alone; "
+        f"all gains are at least what is said with a confidence of {evidence.confidence:.0%} together (Bonferroni)"
+    )
+
+
+def _cells(tracking: Tracking, version: ModelVersion, metrics: list[str]) -> pd.DataFrame:
+    """The finished cells that used a version, newest first."""
+    used = _USED[kind_of(version.name)]
+    runs = tracking.runs("cell", {used: version.tags[KEY]})
+    others = sorted(set(_USED.values()) - {used})
+    return pd.DataFrame(
+        [_row(run, others, metrics) for run in runs], columns=[*CELL, SCORING, "others", "run_id", *metrics]
+    )
+
+
+def _row(run: Run, others: list[str], metrics: list[str]) -> dict:
+    tags, scores = run.data.tags, run.data.metrics
+    return {
+        **{column: run.data.params[column] for column in CELL},
+        SCORING: tags[SCORING],
+        "others": tuple(tags[name] for name in others),
+        "run_id": run.info.run_id,
+        **{name: scores.get(name) for name in metrics},
+    }
+
+
+def _paired(challenger: pd.DataFrame, champion: pd.DataFrame) -> pd.DataFrame:
+    """One row for every cell of both that was scored alike, and whose other adapter and settings are the same.
+
+    Where those differ, a gain may be theirs and not the version's.
+    """
+    both = challenger.merge(champion, on=[*CELL, SCORING, "others"], suffixes=(".challenger", ".champion"))
+    return both.drop_duplicates(CELL)  # the newest comes first

@@ -1,0 +1,176 @@
+"""Who made which version the champion, when and why: one MLflow run each, written once and never changed.
+
+MLflow's own registry keeps no history. The run is finished before the alias moves, so that no move is without a trace;
+a move that a kill left half done is completed by whoever looks next. And a run claims to be the model's first decision,
+second and so on, so that of two at once one is refused.
+"""
+
+import getpass
+import json
+import os
+import tempfile
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlflow.entities import Run
+from mlflow.utils.mlflow_tags import MLFLOW_USER
+
+from dreamvideo.errors import InputError
+from dreamvideo.files import content_key
+from flows.registry.models import BORN, CHALLENGER, CHAMPION, aliases, registered_model
+from flows.tracking.leases import WORKER, Taken, claimed, is_alive
+from flows.tracking.liveness import this_process
+from flows.tracking.store import Tracking
+
+KIND = "promotion"
+MODEL, ACTION, FROM, TO = (f"dreamvideo.{word}" for word in ("model", "action", "from", "to"))
+FIRST, PROMOTION, AUTOMATIC, ROLLBACK = "first version", "promotion", "automatic promotion", "rollback"
+EVIDENCE = "evidence.json"
+ORDINAL = "dreamvideo.ordinal"  # the first decision of a model is 1
+# Whether the alias has moved, too. Older decisions lack the tag: theirs were finished after it had.
+MOVE, DECIDED, MOVED = "dreamvideo.move", "decided", "moved"
+_moving = threading.Lock()  # within this process nobody takes a move that is under way for one that was left
+
+
+@dataclass(frozen=True)
+class Decision:
+    """One move of a champion."""
+
+    run_id: str  # its evidence is an artifact of this run
+    ordinal: int  # 0 for an older one, which has none
+    when: str  # UTC
+    who: str
+    action: str
+    previous: int | None  # version
+    version: int
+    cells: int  # that it rests on
+
+
+def decide(
+    tracking: Tracking, model: str, action: str, previous: int | None, version: int, evidence: dict,
+    metrics: dict[str, float] | None = None,
+) -> None:  # fmt: skip
+    """Make a version the champion, and record it.
+
+    Args:
+        tracking: where both are kept.
+        model: name of the registered model.
+        action: why it moves, one of the words above.
+        previous: the champion that the evidence is about, if any.
+        version: the champion to be.
+        evidence: JSON values.
+        metrics: of the evidence, to be searched by.
+
+    Raises:
+        InputError: another process decides, or has just decided, over the same model.
+    """
+    born = _born(tracking, model)
+    # Not their number, which is less where one was deleted; and named, as the keys of older decisions were of a number.
+    ordinal = max((made.ordinal for made in decisions(tracking, model)), default=0) + 1
+    place = content_key([model, born, ORDINAL, ordinal])
+    tags = {MODEL: model, BORN: born, ACTION: action, FROM: str(previous or ""), TO: str(version), MLFLOW_USER: who()}
+    tags |= {ORDINAL: str(ordinal)}
+    name = f"{action} of {model}: {f'{previous} -> ' if previous else ''}{version}"
+    with _moving:
+        try:
+            with claimed(tracking, KIND, name, place, tags) as record, tempfile.TemporaryDirectory() as folder:
+                if _unmoved(tracking, model) or aliases(tracking, model).get(CHAMPION) != previous:
+                    raise Taken(None)
+                path = Path(folder) / EVIDENCE
+                path.write_text(json.dumps(evidence, indent=1))
+                tracking.keep(record, path)
+                record.metrics |= metrics or {}
+                record.tags[MOVE] = DECIDED
+        except Taken as taken:
+            raise _meanwhile(model) from taken
+        _move(tracking, tracking.get(record.run_id))
+
+
+def settle(tracking: Tracking, model: str) -> None:
+    """Complete the move of a champion that a process decided and did not live to make; one under way is left to its process."""
+    with _moving:
+        for run in _unmoved(tracking, model):
+            if run.data.tags[WORKER] == this_process() or not is_alive(run):
+                _move(tracking, run)
+
+
+def _unmoved(tracking: Tracking, model: str) -> list[Run]:
+    """Decisions that are recorded, and whose alias may not have moved yet: one at most."""
+    return tracking.runs(KIND, {MODEL: model, BORN: _born(tracking, model), MOVE: DECIDED})
+
+
+def _move(tracking: Tracking, run: Run) -> None:
+    """Do what a decision says, or what is left to do of it."""
+    decision, model = _decision(run), run.data.tags[MODEL]
+    seated = aliases(tracking, model)
+    if seated.get(CHAMPION) == decision.previous:  # otherwise it was moved: by this decision, or by other means since
+        tracking.client.set_registered_model_alias(model, CHAMPION, str(decision.version))
+    if seated.get(CHALLENGER) == decision.version:
+        tracking.client.delete_registered_model_alias(model, CHALLENGER)
+    tracking.client.set_tag(run.info.run_id, MOVE, MOVED)
+
+
+def _meanwhile(model: str) -> InputError:
+    return InputError(
+        f"{model}: someone else moved its champion just now; look with `dreamvideo model history {model}`"
+    )
+
+
+def decisions(tracking: Tracking, model: str) -> list[Decision]:
+    """All moves of a model's champion, oldest first; not those of a model of this name that was deleted."""
+    made = tracking.runs(KIND, {MODEL: model, BORN: _born(tracking, model)})
+    return [_decision(run) for run in reversed(made)]
+
+
+def missing(history: list[Decision]) -> list[int]:
+    """The ordinals of decisions whose runs were deleted; that of the last one is given again."""
+    known = {decision.ordinal for decision in history}
+    return sorted(set(range(1, max(known, default=0))) - known)
+
+
+def _born(tracking: Tracking, model: str) -> str:
+    return registered_model(tracking, model).tags.get(BORN, "")
+
+
+def undone_by_rollback(history: list[Decision], model: str, champion: int) -> int:
+    """The version that a rollback returns to: what the last promotion that still stands replaced.
+
+    Raises:
+        InputError: there is nothing to undo, or the champion was moved by other means since.
+    """
+    standing: list[Decision] = []
+    for decision in history:
+        standing = standing[:-1] if decision.action == ROLLBACK else [*standing, decision]
+    if not standing or standing[-1].previous is None:
+        raise InputError(f"{model}: its champion is its first one, so there is no promotion to undo")
+    last = standing[-1]
+    if last.version != champion:
+        raise InputError(
+            f"{model}: its champion is version {champion}, but the history ends with {last.version}: it was moved by "
+            f"other means; choose one with `dreamvideo model promote {model} --version N`"
+        )
+    return last.previous
+
+
+def who() -> str:
+    """The user that this process runs as."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        return f"user {os.getuid()}"
+
+
+def _decision(run: Run) -> Decision:
+    tags = run.data.tags
+    return Decision(
+        run_id=run.info.run_id,
+        ordinal=int(tags.get(ORDINAL, 0)),
+        when=time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(run.info.start_time / 1000)),
+        who=tags.get(MLFLOW_USER, ""),
+        action=tags[ACTION],
+        previous=int(tags[FROM]) if tags[FROM] else None,
+        version=int(tags[TO]),
+        cells=int(run.data.metrics.get("cells", 0)),
+    )

@@ -1,0 +1,136 @@
+"""MLflow's model registry: the names, versions and aliases of what was trained.
+
+A name is ``identity.<base>.<subject>``, ``motion.<base>.<motion>`` or ``composition.<base>``.
+"""
+
+import re
+from pathlib import Path
+
+from mlflow.entities.model_registry import ModelVersion, RegisteredModel
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_DOES_NOT_EXIST, ErrorCode
+
+from dreamvideo.errors import InputError, unknown_name
+from flows.tracking.store import KEY, SHA256, Tracking
+
+CHAMPION, CHALLENGER = "champion", "challenger"
+BORN = "dreamvideo.born"  # tells a model from one of the same name that was deleted
+_WORD = "[a-z0-9_]+"
+_NAME = re.compile(rf"(?:identity|motion)\.{_WORD}\.{_WORD}|composition\.{_WORD}")
+_KEY = re.compile("[0-9a-f]{64}")
+
+
+def model_name(kind: str, base: str, name: str | None = None) -> str:
+    """The name of a registered model: of a subject's or a motion's adapters, or of the composition."""
+    return checked_name(".".join([kind, base, *([name] if name else [])]))
+
+
+def checked_name(name: str) -> str:
+    """A name as it was given, which nothing but letters, digits, _ and dots can be in.
+
+    Raises:
+        InputError: it is no name of a registered model.
+    """
+    if not _NAME.fullmatch(name):
+        raise InputError(
+            f"model {name!r} must be identity.BASE.SUBJECT, motion.BASE.MOTION or composition.BASE, as in "
+            "identity.pocket.dog; `dreamvideo model list` shows all"
+        )
+    return name
+
+
+def kind_of(name: str) -> str:
+    """What a registered model is of: "identity", "motion" or "composition"."""
+    return name.partition(".")[0]
+
+
+def registered_models(tracking: Tracking) -> list[RegisteredModel]:
+    """All registered models that have such a name, by name."""
+    found, token = [], None
+    while True:
+        page = tracking.client.search_registered_models(max_results=1000, order_by=["name ASC"], page_token=token)
+        found += [model for model in page if _NAME.fullmatch(model.name)]
+        token = page.token
+        if not token:
+            return found
+
+
+def registered_model(tracking: Tracking, name: str) -> RegisteredModel:
+    """One registered model, with its aliases.
+
+    Raises:
+        InputError: there is none of this name.
+    """
+    try:
+        return tracking.client.get_registered_model(checked_name(name))
+    except MlflowException as error:
+        if error.error_code != ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
+            raise
+        known = [model.name for model in registered_models(tracking)]
+        if not known:
+            raise InputError(
+                f"no model {name!r}, as none is registered yet; `dreamvideo benchmark run` registers what it trains"
+            ) from error
+        raise unknown_name("model", name, known) from error
+
+
+def aliases(tracking: Tracking, name: str) -> dict[str, int]:
+    """The numbers of the versions that have an alias, by alias."""
+    return {alias: int(number) for alias, number in registered_model(tracking, name).aliases.items()}
+
+
+def versions(tracking: Tracking, name: str) -> list[ModelVersion]:
+    """The versions of a model, oldest first; without those that were registered by other means, which have no key."""
+    found, token = [], None
+    while True:
+        page = tracking.client.search_model_versions(f"name = '{checked_name(name)}'", page_token=token)
+        found += [version for version in page if _KEY.fullmatch(version.tags.get(KEY, ""))]
+        token = page.token
+        if not token:
+            return sorted(found, key=lambda version: int(version.version))
+
+
+def version(tracking: Tracking, name: str, number: int) -> ModelVersion:
+    """One version of a model.
+
+    Raises:
+        InputError: the model has no such version.
+    """
+    known = {int(one.version): one for one in versions(tracking, name)}
+    if number not in known:
+        raise InputError(
+            f"{name} has no version {number}; it has {', '.join(map(str, known)) or 'none that can be used'}"
+        )
+    return known[number]
+
+
+def champion(tracking: Tracking, name: str) -> ModelVersion:
+    """The version that is in use.
+
+    Raises:
+        InputError: there is none.
+    """
+    try:
+        found = tracking.client.get_model_version_by_alias(checked_name(name), CHAMPION)
+    except MlflowException as error:
+        if error.error_code not in map(ErrorCode.Name, (RESOURCE_DOES_NOT_EXIST, INVALID_PARAMETER_VALUE)):
+            raise
+        raise InputError(
+            f"{name} has no champion; `dreamvideo benchmark run` registers one, and `dreamvideo model promote` chooses one"
+        ) from error
+    return version(tracking, name, int(found.version))
+
+
+def fetch_version(tracking: Tracking, version: ModelVersion) -> Path:
+    """The artifact of a version, checked against the hash that the version was registered with.
+
+    Raises:
+        InputError: it is missing, or not what was registered.
+    """
+    recorded = tracking.get(version.run_id).data.tags.get(SHA256)
+    if recorded != version.tags.get(SHA256):
+        raise InputError(
+            f"{version.name} version {version.version}: its run {version.run_id} says another SHA-256 than the registry; "
+            "roll back to a version that is whole"
+        )
+    return tracking.fetch(version.run_id)

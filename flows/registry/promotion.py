@@ -1,0 +1,113 @@
+"""May a challenger take the champion's place? Only if, over the cells of both, no metric is worse by more than its margin."""
+
+import json
+import tempfile
+from pathlib import Path
+
+from dreamvideo.errors import InputError
+from dreamvideo.params import Params
+from flows.registry.comparison import Evidence, policy_of, weigh
+from flows.registry.history import AUTOMATIC, PROMOTION, ROLLBACK, decide, decisions, settle, undone_by_rollback
+from flows.registry.models import CHALLENGER, CHAMPION, aliases, champion, version
+from flows.tracking.store import Tracking
+
+PROPOSAL = "promotion.json"  # an artifact of a benchmark
+
+
+def promote(params: Params, name: str, number: int | None = None) -> Evidence | None:
+    """Make a version the champion if the evidence allows it.
+
+    Args:
+        params: of the profile.
+        name: of the registered model.
+        number: of the version; None takes the challenger.
+
+    Returns:
+        The evidence, which says whether it was promoted; None where there was no champion to hold it against.
+
+    Raises:
+        InputError: no such model or version, nothing to promote, or no cells in common.
+    """
+    policy_of(params)
+    tracking = Tracking(params.tracking)
+    settle(tracking, name)
+    seated = aliases(tracking, name)
+    if number is None and CHALLENGER not in seated:
+        raise InputError(
+            f"{name} has no challenger; a benchmark with other settings or data makes one, and --version takes an older one"
+        )
+    wanted = version(tracking, name, number or seated[CHALLENGER])
+    if CHAMPION not in seated:
+        decide(tracking, name, PROMOTION, None, int(wanted.version), {"reason": "there was no champion"})
+        return None
+    if seated[CHAMPION] == int(wanted.version):
+        raise InputError(f"{name}: version {wanted.version} is the champion already")
+    evidence = weigh(tracking, params, name, wanted, champion(tracking, name))
+    if evidence.passes:
+        _move(tracking, evidence, PROMOTION)
+    return evidence
+
+
+def rollback(params: Params, name: str) -> tuple[int, int]:
+    """Undo the last promotion that still stands; returns the champion that was and the one that is.
+
+    Raises:
+        InputError: there is nothing to undo, the champion was moved by other means, or the older version is gone.
+    """
+    tracking = Tracking(params.tracking)
+    settle(tracking, name)
+    holder = int(champion(tracking, name).version)
+    older = undone_by_rollback(decisions(tracking, name), name, holder)
+    version(tracking, name, older)
+    decide(tracking, name, ROLLBACK, holder, older, {"reason": f"the promotion of version {holder} was undone"})
+    return holder, older
+
+
+def propose(params: Params, tracking: Tracking, names: list[str], run_id: str) -> list[str]:
+    """Say which challengers would pass, keep it with a benchmark, and promote them if the policy says so.
+
+    Args:
+        params: of the profile.
+        tracking: of the benchmark.
+        names: of registered models.
+        run_id: of the benchmark.
+
+    Returns:
+        Lines to print; none where there is no challenger.
+    """
+    kept = []
+    for name in names:
+        seated = aliases(tracking, name)
+        if not {CHAMPION, CHALLENGER} <= seated.keys():
+            continue
+        try:
+            wanted = version(tracking, name, seated[CHALLENGER])
+            evidence = weigh(tracking, params, name, wanted, champion(tracking, name))
+            if evidence.passes and params.promotion.automatic:
+                _move(tracking, evidence, AUTOMATIC)
+            kept.append(evidence.as_json() | {"reason": evidence.reason})
+        except InputError as error:
+            kept.append({"model": name, "passes": False, "reason": str(error)})
+    if not kept:
+        return []
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / PROPOSAL
+        path.write_text(json.dumps(kept, indent=1))
+        tracking.attach(run_id, path)
+    passing = [one for one in kept if one["passes"]]
+    done = "promoted: {model} version {challenger}, was {champion}"
+    to_do = "version {challenger} would pass: dreamvideo model promote {model}"
+    lines = [(done if params.promotion.automatic else to_do).format(**one) for one in passing]
+    if len(passing) < len(kept):
+        lines.append(
+            f"challengers that would not pass: {len(kept) - len(passing)}; {PROPOSAL} of the run says why, as does "
+            "`dreamvideo model promote NAME`"
+        )
+    return lines
+
+
+def _move(tracking: Tracking, evidence: Evidence, action: str) -> None:
+    metrics = {"cells": float(len(evidence.pairs))}
+    for one in evidence.comparisons:
+        metrics |= {f"{one.metric}.gain": one.gain, f"{one.metric}.bound": one.bound}
+    decide(tracking, evidence.model, action, evidence.champion, evidence.challenger, evidence.as_json(), metrics)

@@ -1,0 +1,167 @@
+"""Register what was trained: each adapter is a version of the model of its subject or motion, with its key and its card."""
+
+import uuid
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+
+import pandas as pd
+from mlflow.entities import Run
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
+
+from dreamvideo.dataset.licences import non_commercial
+from dreamvideo.errors import InputError
+from evaluation.metrics import METRICS, metric_names
+from flows.execution.resources import Resources
+from flows.planning.keys import AdapterPlan
+from flows.registry.cards import adapter_card, with_scores
+from flows.registry.history import FIRST, decide, decisions, settle
+from flows.registry.models import BORN, CHALLENGER, CHAMPION, aliases, model_name, versions
+from flows.tracking.store import KEY, SHA256, Tracking
+
+METHOD, LICENCE, NON_COMMERCIAL = "dreamvideo.method", "dreamvideo.licence", "dreamvideo.non_commercial"
+BASE_MODEL, DATA_HASH = "dreamvideo.base_model", "dreamvideo.data_hash"
+SCORE, SCORED_CELLS, SCORED_BY = "dreamvideo.score.", "dreamvideo.scored_cells", "dreamvideo.scored_by"
+
+
+def register_adapter(resources: Resources, plan: AdapterPlan, run_id: str) -> ModelVersion | None:
+    """The version of a trained adapter, registered now if it was not before.
+
+    Args:
+        resources: data and tracking.
+        plan: of the adapter.
+        run_id: of the finished run that trained it.
+
+    Returns:
+        The version; None where the profile has no policy of promotion, or the method trains nothing.
+    """
+    recipe = {"identity": resources.method.subject_recipe, "motion": resources.method.motion_recipe}[plan.kind]()
+    if resources.params.promotion is None or not recipe:
+        return None
+    base = resources.params.base_model.name
+    name = model_name(plan.kind, base, plan.name)
+    run = resources.tracking.get(run_id)
+    entry = resources.catalog.subject(plan.name) if plan.kind == "identity" else resources.catalog.motion(plan.name)
+    of = entry.class_word if plan.kind == "identity" else entry.words
+    forbids = non_commercial(entry.licence)
+    tags = {
+        SHA256: run.data.tags[SHA256],
+        DATA_HASH: run.data.tags[DATA_HASH],
+        METHOD: resources.method.name,
+        BASE_MODEL: run.data.params["base_model"],
+        LICENCE: entry.licence,
+        NON_COMMERCIAL: str(forbids).lower(),
+    }
+    card = adapter_card(
+        name, plan.kind, f"{plan.name} ({of})", base, run.data.params, entry.source, entry.licence, forbids,
+        tags[DATA_HASH], tags[SHA256],
+    )  # fmt: skip
+    return register_version(resources.tracking, name, plan.key, run, "", tags, card)
+
+
+def register_version(
+    tracking: Tracking, name: str, key: str, run: Run, artifact: str, tags: Mapping[str, str], card: str
+) -> ModelVersion:
+    """The one version of a run's result, made now if it was not before, with the alias that is its due.
+
+    Args:
+        tracking: of the run.
+        name: of the registered model.
+        key: of the result.
+        run: that left it.
+        artifact: its folder among those of the run; "" for all of them.
+        tags: of the version.
+        card: its description.
+    """
+    found = _version_of(tracking, name, key, run)
+    if found is None:
+        _make_model(tracking, name)
+        source = f"runs:/{run.info.run_id}" + (f"/{artifact}" if artifact else "")
+        made = tracking.client.create_model_version(
+            name, source, run.info.run_id, tags={KEY: key, **tags}, description=card
+        )
+        found = _version_of(tracking, name, key, run)
+        if int(found.version) != int(made.version):  # another worker was first
+            tracking.client.delete_model_version(name, made.version)
+    _seat(tracking, name, int(found.version))
+    return found
+
+
+def _version_of(tracking: Tracking, name: str, key: str, run: Run) -> ModelVersion | None:
+    """The oldest version that is this result of this run."""
+    same = (v for v in versions(tracking, name) if v.tags[KEY] == key and v.run_id == run.info.run_id)
+    return next(same, None)
+
+
+def _make_model(tracking: Tracking, name: str) -> None:
+    try:
+        tracking.client.create_registered_model(name, tags={BORN: uuid.uuid4().hex})
+    except MlflowException as error:
+        if error.error_code != ErrorCode.Name(RESOURCE_ALREADY_EXISTS):
+            raise
+
+
+def _seat(tracking: Tracking, name: str, version: int) -> None:
+    """Make the first version of all the champion, and any other that is new the challenger.
+
+    What was champion once is not new: after a rollback it stays without an alias until someone promotes it again.
+    """
+    settle(tracking, name)
+    seated = aliases(tracking, name)
+    if version in seated.values():
+        return
+    known = [int(one.version) for one in versions(tracking, name)]
+    history = decisions(tracking, name)
+    if CHAMPION not in seated and not history:
+        with suppress(InputError):  # another worker is at it
+            decide(tracking, name, FIRST, None, known[0], {"reason": "there was no other to hold it against"})
+    was_champion = {known[0], *(decision.version for decision in history)}
+    if version == known[-1] and version not in was_champion:
+        _challenge(tracking, name, version)
+
+
+def _challenge(tracking: Tracking, name: str, version: int) -> None:
+    """Give a version the challenger's alias, which another worker may be giving it at this moment."""
+    try:
+        tracking.client.set_registered_model_alias(name, CHALLENGER, str(version))
+    except MlflowException:  # of two at once the store refuses one
+        if aliases(tracking, name).get(CHALLENGER) != version:
+            raise
+
+
+def record_scores(tracking: Tracking, benchmark: str, cells: pd.DataFrame, registered: Iterable[ModelVersion]) -> None:
+    """Give versions the means of a benchmark over the cells that used them.
+
+    Args:
+        tracking: of both.
+        benchmark: id of its run.
+        cells: of the benchmark, with columns ``subject``, ``motion`` and one a metric.
+        registered: the versions that it used.
+    """
+    for version in registered:
+        kind, *_, of = version.name.split(".")
+        column = {"identity": "subject", "motion": "motion"}.get(kind)
+        used = cells[cells[column] == of] if column else cells
+        if used.empty:
+            continue
+        means = used[[name for name in metric_names() if name in used]].mean().dropna()
+        scores = {name: f"{value:.6f}" for name, value in means.items()}
+        tags = {f"{SCORE}{name}": value for name, value in scores.items()} | {SCORED_CELLS: str(len(used))}
+        changed = {name: value for name, value in tags.items() if version.tags.get(name) != value}
+        if not changed:
+            continue
+        for name, value in (changed | {SCORED_BY: benchmark}).items():
+            _tag(tracking, version, name, value)
+        labelled = {METRICS[name].label: METRICS[name].print(float(value)) for name, value in scores.items()}
+        card = with_scores(version.description or "", labelled, len(used), benchmark)
+        tracking.client.update_model_version(version.name, version.version, card)
+
+
+def _tag(tracking: Tracking, version: ModelVersion, name: str, value: str) -> None:
+    """Tag a version, as another benchmark may be doing at this moment."""
+    tag = version.name, version.version, name, value
+    try:
+        tracking.client.set_model_version_tag(*tag)
+    except MlflowException:  # of two that are the first to, the store refuses one, which then replaces the other's
+        tracking.client.set_model_version_tag(*tag)

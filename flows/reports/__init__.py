@@ -1,0 +1,1 @@
+"""Reports of benchmarks: built, compared, published."""

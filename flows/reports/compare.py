@@ -1,0 +1,85 @@
+"""Hold one benchmark against another: the difference of every metric over the cells that both have."""
+
+import math
+from dataclasses import asdict
+
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+
+from dreamvideo.errors import InputError
+from dreamvideo.params import Params
+from evaluation.metrics import METRICS, metric_names
+from evaluation.statistics import CELL, paired_difference
+from flows.reports.build import CELLS, FACTS, benchmark_run
+from flows.tracking.store import Tracking
+
+
+def compare_runs(params: Params, first: str, second: str) -> pd.DataFrame:
+    """The metrics of two benchmark runs, and the first minus the second, paired by subject, motion, prompt and seed.
+
+    Args:
+        params: of the profile.
+        first: id of a benchmark's run.
+        second: id of the run that it is held against.
+
+    Returns:
+        One row a metric: ``metric``, ``first`` and ``second`` (means over the shared cells), ``difference`` with the
+        interval ``low`` to ``high`` as of :func:`evaluation.statistics.paired_difference`, and ``cells``.
+
+    Raises:
+        InputError: a run is unknown or no benchmark, the two differ in data, base model or metric encoders, or they share
+            no finished cell.
+    """
+    tracking = Tracking(params.tracking)
+    runs = [benchmark_run(tracking, run_id) for run_id in (first, second)]
+    bases = [
+        {"data": run.data.tags["dreamvideo.data_hash"]}
+        | {name: tracking.read_json(run.info.run_id, FACTS)[name] for name in ("base_model", "metric_encoders")}
+        for run in runs
+    ]
+    for name, value in bases[0].items():
+        if bases[1][name] != value:
+            raise InputError(
+                f"the runs differ in their {name} ({value}; {bases[1][name]}), so their scores do not compare; "
+                "run both benchmarks anew on the same"
+            )
+    tables = [benchmark_cells(tracking, run_id) for run_id in (first, second)]
+    shared = tables[0].merge(tables[1], on=CELL, suffixes=(".first", ".second"))
+    if shared.empty:
+        raise InputError(
+            f"runs {first} and {second} share no finished combination of subject, motion, prompt and seed; "
+            "run both benchmarks over the same ones"
+        )
+    rows = []
+    for name in metric_names():
+        values = [table[[*CELL, name]].rename(columns={name: "value"}) for table in tables]
+        found = asdict(paired_difference(*values, resamples=params.evaluation.bootstrap_resamples))
+        both = shared[[f"{name}.first", f"{name}.second"]].dropna()
+        rows.append((name, *both.mean(), found["mean"], found["low"], found["high"], found["n"]))
+    return pd.DataFrame(rows, columns=["metric", "first", "second", "difference", "low", "high", "cells"])
+
+
+def benchmark_cells(tracking: Tracking, run_id: str) -> pd.DataFrame:
+    """The finished cells of a benchmark, with their scores."""
+    runs = {run.info.run_id: run.data.metrics for run in tracking.runs("cell")}
+    rows = tracking.read_json(run_id, CELLS)
+    return pd.DataFrame(
+        [{column: row[column] for column in CELL} | runs[row["run_id"]] for row in rows if row["run_id"] in runs],
+        columns=[*CELL, *metric_names()],
+    )
+
+
+def show(table: pd.DataFrame, console: Console) -> None:
+    """Print a comparison for people; a difference whose interval holds zero is not told apart from none."""
+    printed = Table("metric", "first", "second", "first - second", "95% interval", "", title="paired over shared cells")
+    for row in table.itertuples():
+        if math.isnan(row.low):
+            interval, verdict = "", "too few to say"
+        else:
+            interval = f"{row.low:+.4f} to {row.high:+.4f}"
+            verdict = "higher" if row.low > 0 else "lower" if row.high < 0 else "no difference shown"
+        label = METRICS[row.metric].label
+        printed.add_row(label, f"{row.first:.4f}", f"{row.second:.4f}", f"{row.difference:+.4f}", interval, verdict)
+    console.print(printed)
+    console.print(f"{table['cells'].max() if len(table) else 0} combinations that both runs finished")

@@ -1,0 +1,134 @@
+"""Processes in the background: started once, known again by id and start time, stopped with all that they started."""
+
+import json
+import os
+import signal
+import subprocess
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+from dreamvideo.files import replacing
+from flows.tracking.liveness import same_process
+
+PATIENCE = 20.0  # seconds that a process has to end by itself
+
+
+@dataclass(frozen=True)
+class Service:
+    """A process to run, and where it answers."""
+
+    name: str
+    command: tuple[str, ...]
+    url: str
+    # Besides that of this process; it may hold secrets.
+    environment: dict[str, str] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True)
+class Running:
+    """A process that was started, and still runs."""
+
+    name: str
+    url: str
+    process: psutil.Process = field(repr=False)
+
+
+def heed_interrupts() -> None:
+    """Let this process and those that it starts end by SIGINT, though they are started by what ignores it.
+
+    Shells have what a script leaves in the background ignore it, and a worker of Prefect's turns SIGTERM into SIGINT: it
+    would hear neither.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def start(service: Service, folder: Path) -> subprocess.Popen:
+    """Start a service; its output goes to ``<folder>/<name>.log``, and what finds it again to ``<folder>/<name>.json``."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # logs and databases are the user's own
+    with (folder / f"{service.name}.log").open("ab") as log:
+        # A session of its own: a Ctrl-C in the user's terminal is not meant for it.
+        process = subprocess.Popen(
+            service.command,
+            env=os.environ | service.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    known = {"pid": process.pid, "started": psutil.Process(process.pid).create_time(), "url": service.url}
+    with replacing(folder / f"{service.name}.json") as path:
+        path.write_text(json.dumps(known))
+    return process
+
+
+def running(folder: Path, name: str) -> Running | None:
+    """The process of a service, or None where it does not run; an id that another process has by now does not count."""
+    path = folder / f"{name}.json"
+    if not path.exists():
+        return None
+    known = json.loads(path.read_text())
+    process = same_process(known["pid"], known["started"])
+    return Running(name, known["url"], process) if process else None
+
+
+def started(folder: Path) -> dict[str, Running | None]:
+    """Every service that was started in a folder and not stopped; None for one that ended by itself."""
+    return {path.stem: running(folder, path.stem) for path in sorted(folder.glob("[!.]*.json"))}
+
+
+def stop(name: str, folder: Path, children_first: bool = False) -> bool:
+    """End a service and every process that it started, though it was killed itself; those that do not end are killed.
+
+    Args:
+        name: of the service.
+        folder: where it was started.
+        children_first: ask what it started before it is asked itself, where it has to tell of their end.
+
+    Returns:
+        Whether it still ran.
+    """
+    there = running(folder, name)
+    if there is None:
+        _end(_orphans(folder, name))
+    else:
+        try:
+            children = there.process.children(recursive=True)
+        except psutil.NoSuchProcess:
+            children = []
+        if children_first:
+            _end(children)
+        _end([there.process])
+        _end(children)
+    (folder / f"{name}.json").unlink(missing_ok=True)
+    return there is not None
+
+
+def _orphans(folder: Path, name: str) -> list[psutil.Process]:
+    """What a service left behind that was killed: the processes of its session.
+
+    Where another process has its id by now, there are none: an id is not given anew while its session has members.
+    """
+    path = folder / f"{name}.json"
+    if not path.exists():
+        return []
+    leader = json.loads(path.read_text())["pid"]
+    with suppress(psutil.NoSuchProcess):
+        if psutil.Process(leader).status() != psutil.STATUS_ZOMBIE:
+            return []
+    found = []
+    for process in psutil.process_iter():
+        with suppress(ProcessLookupError):
+            if process.pid != leader and os.getsid(process.pid) == leader:
+                found.append(process)
+    return found
+
+
+def _end(processes: list[psutil.Process]) -> None:
+    for send in (psutil.Process.terminate, psutil.Process.kill):
+        for process in processes:
+            with suppress(psutil.NoSuchProcess):
+                send(process)
+        _, processes = psutil.wait_procs(processes, PATIENCE)

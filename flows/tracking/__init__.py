@@ -1,0 +1,1 @@
+"""The MLflow store: runs found by key, leases on them, artifacts, provenance."""

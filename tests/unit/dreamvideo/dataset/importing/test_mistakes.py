@@ -1,0 +1,103 @@
+"""Every mistake that should leave the dataset as it was."""
+
+import shutil
+
+import pytest
+from PIL import Image
+
+from dreamvideo.dataset.importing.transaction import import_entries
+from dreamvideo.errors import InputError
+from tests.support.import_trials import at, motion, subject, tree
+from tests.support.odd_files import halves, write_photos, write_video
+
+MISTAKES = {
+    "name": ({"name": "My Toy"}, "subject name 'My Toy' must be lower-case letters, digits and _; rename it"),
+    "name with ..": ({"name": "../toy"}, "subject name '../toy' must be lower-case letters"),
+    "class word": ({"class_word": "Toy 2"}, "subject 'toy': class word is 'Toy 2', must be lower-case words, such as"),
+    "kind": ({"kind": "plush"}, "subject 'toy': kind is 'plush', must be pet or object"),
+    "licence": ({"licence": " "}, "subject 'toy': licence is empty, must say the licence of the files, such as"),
+    "source": ({"source": ""}, "subject 'toy': source is empty, must say where the files are from; state it"),
+}
+
+
+@pytest.mark.parametrize("case", MISTAKES)
+def test_a_bad_field_is_refused_before_anything_is_made(tmp_path, photos, case):
+    fields, sentence = MISTAKES[case]
+    with pytest.raises(InputError) as error:
+        import_entries(at(tmp_path / "data"), [subject(photos, **fields)])
+    assert sentence in str(error.value) and not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"words": "Glow!"}, "motion 'glow': words is 'Glow!', must be lower-case words, such as 'playing guitar'"),
+        ({"captions": ("",)}, "motion 'glow': caption is empty, must say what the clips show"),
+        ({"kind": ""}, "motion 'glow': kind is empty"),
+        ({"licence": ""}, "motion 'glow': licence is empty"),
+    ],
+)
+def test_a_bad_field_of_a_motion(tmp_path, fields, sentence):
+    with pytest.raises(InputError) as error:
+        import_entries(at(tmp_path / "data"), [motion(**fields)])
+    assert sentence in str(error.value)
+
+
+def break_last_image(photos):
+    (photos / "2.jpg").write_bytes((photos / "2.jpg").read_bytes()[:300])
+    return r"image .*photos/2.jpg cannot be read .*; replace it"
+
+
+def shrink_last_image(photos):
+    Image.fromarray(halves(20, 20)).save(photos / "2.jpg")
+    return r"image .*photos/2.jpg is 20x20, needs at least 32 a side; supply a larger one"
+
+
+def repeat_an_image(photos):
+    shutil.copy(photos / "0.jpg", photos / "2.jpg")
+    return r"image .*photos/0.jpg occurs more than once, must be in one subject only; .* \(and 1 more\)"
+
+
+def remove_an_image(photos):
+    (photos / "2.jpg").unlink()
+    return r"subject 'other' has 2 images, needs at least 3; add some"
+
+
+def empty_a_mask(photos):
+    Image.new("L", (48, 48)).save(photos / "masks/1.png")
+    return r"mask .*photos/masks/1.png covers 0.0% of its image, must be over"
+
+
+@pytest.mark.parametrize("spoil", [break_last_image, shrink_last_image, repeat_an_image, remove_an_image, empty_a_mask])
+def test_a_bad_file_leaves_the_dataset_as_it_was(root, photos, spoil):
+    before, sentence = tree(root), spoil(photos)
+    with pytest.raises(InputError, match=sentence):
+        import_entries(at(root), [subject(photos, photos / "masks", name="other")])
+    assert tree(root) == before
+
+
+def test_a_bad_clip_leaves_no_dataset_and_is_called_by_its_name(tmp_path, photos):
+    clips = [write_video(tmp_path / "whole.avi"), write_video(tmp_path / "short.avi", frames=5)]
+    sentence = r"motion 'glow': clip short.avi has 5 frames, needs at least 8; record a longer clip or lower"
+    with pytest.raises(InputError, match=sentence):
+        import_entries(at(tmp_path / "data"), [subject(photos), motion(*clips)])
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_name_that_is_taken_is_refused(root, photos):
+    before = tree(root)
+    with pytest.raises(InputError, match=r"subject 'toy' is in .*catalog.yaml already; choose another name, or delete"):
+        import_entries(at(root), [subject(photos)])
+    (root / "subjects/left").mkdir()
+    with pytest.raises(InputError, match=r"subjects/left exists, but catalog.yaml has no subject 'left'; move it away"):
+        import_entries(at(root), [subject(photos, name="left")])
+    assert tree(root) == before
+
+
+def test_an_image_that_another_subject_has_is_refused(root, tmp_path):
+    photos, before = write_photos(tmp_path / "again"), tree(root)
+    with pytest.raises(
+        InputError, match=r"image .*again/0.jpg is in subject 'toy' already, must be in one subject only"
+    ):
+        import_entries(at(root), [subject(photos, name="copy")])
+    assert tree(root) == before
