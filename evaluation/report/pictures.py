@@ -72,7 +72,7 @@ def animation(one: Shown, path: Path) -> None:
 
 
 def heat_map_picture(drawn: dict, subjects: list[str], motions: list[str], path: Path) -> None:
-    """A map of :func:`evaluation.report.heat_map.heat_map` as an SVG file."""
+    """A map of :func:`evaluation.report.sections.heat_map.heat_map` as an SVG file."""
     environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True)
     content = environment.get_template("heat_map.svg.j2").render(map=drawn, subjects=subjects, motions=motions)
     with replacing(path) as temporary:

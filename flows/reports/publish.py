@@ -11,9 +11,10 @@ from dreamvideo.errors import InputError
 from dreamvideo.files import replacing_folder
 from dreamvideo.params import Params
 from evaluation.report.data import CellResult, ReportData, cell_table
-from evaluation.report.heat_map import heat_map
 from evaluation.report.pictures import Shown, animation, contact_sheet, heat_map_picture
-from evaluation.report.scores import shown_metrics, table_rows
+from evaluation.report.results import shown_metrics
+from evaluation.report.sections.heat_map import heat_map
+from evaluation.report.sections.scores import table_rows
 from evaluation.statistics import summarise
 from flows.reports.build import benchmark_run, report_data
 from flows.reports.compare import compare_runs

@@ -8,8 +8,8 @@ from PIL import Image, ImageSequence
 from dreamvideo.dataset.clips import write_clip
 from dreamvideo.errors import InputError
 from evaluation.metrics import METRICS
-from evaluation.report.heat_map import heat_map
 from evaluation.report.pictures import GAP, LINE, SIDE, Shown, animation, contact_sheet, heat_map_picture
+from evaluation.report.sections.heat_map import heat_map
 
 RED, BLUE, WHITE = (255, 0, 0), (0, 0, 255), (255, 255, 255)
 

@@ -1,29 +1,25 @@
-"""The rows of the metric table, with their intervals drawn to scale, and the scores on the cards."""
+"""The table of metrics: means, and intervals drawn to scale."""
 
 import math
 
 import pandas as pd
 
-from evaluation.metrics import METRICS, Metric, metric_names
-from evaluation.report.data import CellResult
+from evaluation.metrics import Metric
+from evaluation.report.results import Results
+from evaluation.report.sections.section import section
 
 WIDTH, MARGIN = 240, 6  # of an interval bar, in SVG units
 ARROWS = {True: ("↑", "higher is better"), False: ("↓", "lower is better"), None: ("·", "for information")}
 
 
-def shown_metrics(cells: list[CellResult]) -> list[Metric]:
-    """The metrics that any cell has, in their order; those that are not registered come last."""
-    present = {name for cell in cells for name in cell.metrics}
-    known = [METRICS[name] for name in metric_names() if name in present]
-    unknown = sorted(present - {metric.name for metric in known})
-    return known + [_unregistered(name) for name in unknown]
-
-
-def _unregistered(name: str) -> Metric:
-    """A stand-in for a metric that only a result knows, as when an older run is reported again."""
-    words = "A metric that is no longer registered"
-    unknown = {"score": lambda features: math.nan, "higher_is_better": None, "source": ""}
-    return Metric(name=name, label=name, description=words, **unknown)
+@section("scores", order=100)
+def scores(results: Results) -> dict[str, object]:
+    """The rows of the table, and the oracle's scores on real frames that belong to no metric shown."""
+    names, accuracy = [metric.name for metric in results.metrics], results.data.oracle_accuracy
+    return {
+        "rows": table_rows(results.summary, results.table, results.metrics, accuracy),
+        "other_oracles": {name: value for name, value in accuracy.items() if name not in names},
+    }
 
 
 def table_rows(
@@ -65,22 +61,3 @@ def interval_bar(values: pd.Series, row: object, metric: Metric) -> dict | None:
         "smallest": place(smallest), "largest": place(largest), "low": place(low), "high": place(high),
         "mean": place(row.mean), "left": metric.print(smallest), "right": metric.print(largest),
     }  # fmt: skip
-
-
-def card_scores(cell: CellResult, metrics: list[Metric], ranges: dict[str, tuple[float, float]]) -> list[dict]:
-    """Label, text and length of the bar for each metric: percent of this report's range, None if unknown."""
-    scores = []
-    for metric in metrics:
-        value = cell.metrics.get(metric.name, math.nan)
-        low, high = ranges[metric.name]
-        fill = None
-        if math.isfinite(value):
-            fill = round(100 * (value - low) / (high - low), 1) if high > low else 50.0
-        scores.append({"label": metric.label, "text": metric.print(value), "fill": fill})
-    return scores
-
-
-def score_ranges(table: pd.DataFrame, metrics: list[Metric]) -> dict[str, tuple[float, float]]:
-    """Lowest and highest score of each metric among the finished cells."""
-    finished = table[table["status"] == "finished"]
-    return {m.name: (float(finished[m.name].min()), float(finished[m.name].max())) for m in metrics}

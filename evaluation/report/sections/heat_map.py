@@ -3,9 +3,30 @@
 from dataclasses import dataclass
 
 import pandas as pd
+from markupsafe import Markup
 
 from evaluation.metrics import Metric
-from evaluation.report.palette import ink_on, viridis
+from evaluation.report.palette import GRADIENT, ink_on, viridis
+from evaluation.report.results import Results, anchor
+from evaluation.report.sections.section import section
+
+MANY_MOTIONS = 8  # from here on the map has colours only: numbers would not fit
+
+
+@section("heat_map", order=200)
+def heat_maps(results: Results) -> dict[str, object]:
+    """The maps of all metrics that have a score, and the grid that they share."""
+    table, subjects, motions = results.table, list(results.data.subjects), list(results.data.motions)
+    flat = crossings(table, subjects, motions, [anchor(place) for place in range(len(table))])
+    width = len(motions)
+    maps = [heat_map(table, metric, subjects, motions) for metric in results.scored_metrics]
+    return {
+        "maps": maps,
+        "grid": [flat[start : start + width] for start in range(0, len(flat), width or 1)],
+        "many_motions": len(motions) >= MANY_MOTIONS,
+        "gradient": Markup(GRADIENT),
+        "script": {"maps": maps},
+    }
 
 
 @dataclass(frozen=True)
