@@ -7,25 +7,27 @@ import typer
 
 from flows.cli.options import Profile, out, profile_params
 
-app = typer.Typer(name="import", no_args_is_help=True, help="Bring in weights that were published elsewhere.")
-authors_app = typer.Typer(no_args_is_help=True, help="Convert what DreamVideo's authors published to safetensors.")
+app = typer.Typer(name="import", no_args_is_help=True, help="Convert weights that others published.")
+authors_app = typer.Typer(no_args_is_help=True, help="Convert the files of DreamVideo's authors to safetensors.")
 app.add_typer(authors_app, name="authors")
 
-Checkpoint = Annotated[Path, typer.Argument(help="A .pth file of the authors; only plain tensors are read from it.")]
+Checkpoint = Annotated[Path, typer.Argument(help="A .pth file of the authors. Only its plain tensors are read.")]
 File = Annotated[Path, typer.Option("--out", help="The .safetensors file to write.")]
 
 
 @authors_app.command()
 def base(
     checkpoint: Checkpoint,
-    like: Annotated[Path, typer.Option(help="ModelScopeT2V in diffusers' layout: a folder, or hub:OWNER/NAME@COMMIT.")],
+    like: Annotated[
+        Path, typer.Option(help="ModelScopeT2V in the layout of diffusers: a folder, or hub:OWNER/NAME@COMMIT.")
+    ],
     folder: Annotated[Path, typer.Option("--out", help="The folder to write.")],
 ) -> None:
-    """Convert ModelScopeT2V's UNet from its original layout; VAE and text encoder are copied from --like."""
+    """Convert ModelScopeT2V's UNet from its original layout. The VAE and the text encoder come from --like."""
     from dreamvideo.authors.importing import import_base
 
     import_base(checkpoint, like, folder)
-    out.print(f"wrote {folder}; name it in params.yaml as base_model.weights")
+    out.print(f"wrote {folder}; set base_model.weights in params.yaml to it")
 
 
 @authors_app.command()

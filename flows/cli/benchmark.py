@@ -10,13 +10,15 @@ if TYPE_CHECKING:
     from dreamvideo.params import Params
     from flows.planning.selection import Selection
 
-app = typer.Typer(name="benchmark", no_args_is_help=True, help="Run every subject x motion combination, or plan to.")
+app = typer.Typer(
+    name="benchmark", no_args_is_help=True, help="Run every subject x motion combination, or show the plan."
+)
 
 
 def selection_of(
     params: "Params", subjects: str | None, motions: str | None, prompts: int | None, seed: int | None
 ) -> "Selection":
-    """What the user asks for; an unknown name is refused before what takes seconds to import."""
+    """The selection of a user. It refuses an unknown name before the slow imports."""
     from flows.planning.selection import Selection
 
     selection = Selection(subjects, motions, prompts, seed)
@@ -33,7 +35,7 @@ def run(
     method: Method = None,
     profile: Profile = None,
 ) -> None:
-    """Check the data, train what is missing, run every missing combination, and write the report."""
+    """Check the data, train the missing adapters, run the missing combinations, and write the report."""
     params = profile_params(profile, method)
     selection = selection_of(params, subjects, motions, prompts, seed)
     from flows.benchmark import run_benchmark
@@ -65,13 +67,13 @@ def plan(
     method: Method = None,
     profile: Profile = None,
 ) -> None:
-    """Say what a run would do: what is cached, what must run, and how long that should take."""
+    """Show what a run would do: what it reuses, what it computes, and how long that takes."""
     params = profile_params(profile, method)
     selection = selection_of(params, subjects, motions, prompts, seed)
     from flows.execution.progress import bar
     from flows.planning.estimate import estimate
 
-    with bar("looking up what is there"):
+    with bar("looking up finished runs"):
         lines = estimate(params, selection)
     for line in lines:
         out.print(line)

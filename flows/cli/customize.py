@@ -18,7 +18,7 @@ def customize_subject(
     method: Method = None,
     profile: Profile = None,
 ) -> None:
-    """Learn a subject from its images: textual identity, then identity adapter."""
+    """Learn a subject from its images: first a textual identity, then an identity adapter."""
     _customize("identity", name, profile_params(profile, method))
 
 
@@ -28,13 +28,13 @@ def customize_motion(
     method: Method = None,
     profile: Profile = None,
 ) -> None:
-    """Learn a motion from its clips: motion adapter with appearance guidance."""
+    """Learn a motion from its clips: a motion adapter with appearance guidance."""
     _customize("motion", name, profile_params(profile, method))
 
 
 def _customize(kind: str, name: str, params: "Params") -> None:
     catalog = catalog_of(params)
-    {"identity": catalog.subject, "motion": catalog.motion}[kind](name)  # before what takes seconds to import
+    {"identity": catalog.subject, "motion": catalog.motion}[kind](name)  # before the slow imports
     from flows.execution.adapters import customize
     from flows.registry.versions import register_adapter
 

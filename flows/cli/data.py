@@ -11,17 +11,17 @@ from dreamvideo.errors import InputError
 from flows.cli.options import Profile, out, profile_params
 
 app = typer.Typer(name="data", no_args_is_help=True, help="Fetch, check, show, extend or rebuild the dataset.")
-import_app = typer.Typer(no_args_is_help=True, help="Add images and clips of your own, or build the paper's dataset.")
+import_app = typer.Typer(no_args_is_help=True, help="Add your own images and clips, or build the paper's dataset.")
 app.add_typer(import_app, name="import")
 
-Name = Annotated[str, typer.Argument(help="What to call it: lower-case letters, digits and _.")]
-Licence = Annotated[str, typer.Option(help="The licence of the files, by its SPDX identifier if it has one.")]
-Source = Annotated[str, typer.Option(help="Where the files are from: an address, or 'photographed by me'.")]
+Name = Annotated[str, typer.Argument(help="Its new name: lower-case letters, digits and _.")]
+Licence = Annotated[str, typer.Option(help="The licence of the files: its SPDX identifier if it has one.")]
+Source = Annotated[str, typer.Option(help="The origin of the files: an address, or 'photographed by me'.")]
 
 
 @app.command()
 def pull(profile: Profile = None) -> None:
-    """Fetch the dataset and the weights that this version of the repository names."""
+    """Fetch the dataset and the weights of this version of the repository."""
     profile_params(profile)  # refuses an unknown profile; the pointers serve all of them
     from flows.execution.dataset import pull as run
 
@@ -31,7 +31,7 @@ def pull(profile: Profile = None) -> None:
 
 @app.command()
 def check(profile: Profile = None) -> None:
-    """Hold the dataset against its expectations; the result goes to MLflow."""
+    """Check the dataset against its expectations, and record the result in MLflow."""
     params = profile_params(profile)
     from flows.execution.data_gate import pass_gate
 
@@ -40,7 +40,9 @@ def check(profile: Profile = None) -> None:
 
 @app.command(epilog="Example: dreamvideo data show cat")
 def show(
-    name: Annotated[str | None, typer.Argument(help="A subject or motion; everything if omitted.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="A subject or a motion. Without it, the command lists everything.")
+    ] = None,
     profile: Profile = None,
 ) -> None:
     """List the subjects, motions and prompts, or show one of them."""
@@ -67,7 +69,7 @@ def show(
 
 @app.command()
 def build(profile: Profile = None) -> None:
-    """Render the pocket dataset anew; equal code gives equal content."""
+    """Draw the pocket dataset again. The same code gives the same files."""
     params = profile_params(profile)
     if params.pretraining is None:
         raise InputError(
@@ -76,7 +78,7 @@ def build(profile: Profile = None) -> None:
     from flows.execution.dataset import build as run
 
     run(params.data.root)
-    out.print(f"wrote {params.data.root}; `dvc add {params.data.root}` makes it a new version")
+    out.print(f"wrote {params.data.root}; `dvc add {params.data.root}` makes a new version of it")
 
 
 @import_app.command(
@@ -85,13 +87,14 @@ def build(profile: Profile = None) -> None:
 )
 def subject(
     name: Name,
-    folder: Annotated[Path, typer.Argument(help="A folder of 3 or more images.")],
-    class_word: Annotated[str, typer.Option(help="The word that the base model knows for it, such as dog.")],
+    folder: Annotated[Path, typer.Argument(help="A folder with 3 or more images.")],
+    class_word: Annotated[str, typer.Option(help="A word that the base model knows, such as dog.")],
     kind: Annotated[str, typer.Option(help="pet or object.")],
     licence: Licence,
     source: Source,
     masks: Annotated[
-        Path | None, typer.Option(help="A folder with a mask for each image, called like it, white on the subject.")
+        Path | None,
+        typer.Option(help="A folder with a mask for each image, with the name of the image. White marks the subject."),
     ] = None,
     profile: Profile = None,
 ) -> None:
@@ -114,18 +117,19 @@ def motion(
     paths: Annotated[
         list[Path], typer.Argument(metavar="PATH", help="Clips, folders of clips, or folders of numbered frames.")
     ],
-    words: Annotated[str, typer.Option(help="What fills {motion} in prompts, such as 'playing guitar'.")],
+    words: Annotated[str, typer.Option(help="The words that replace {motion} in prompts, such as 'playing guitar'.")],
     captions: Annotated[
         list[str],
         typer.Option(
-            "--caption", help="What the clips show, such as 'a person is playing guitar'; once for all, or once a clip."
+            "--caption",
+            help="What a clip shows, such as 'a person is playing guitar'. Give one for all clips, or one a clip.",
         ),
     ],
     kind: Annotated[str, typer.Option(help="A word to group motions by, such as human.")],
     licence: Licence,
     source: Source,
     fps: Annotated[
-        float | None, typer.Option(help="Frames per second; needed for numbered frames, else the file says it.")
+        float | None, typer.Option(help="Frames per second. Numbered frames need it; other files know it.")
     ] = None,
     profile: Profile = None,
 ) -> None:
@@ -148,12 +152,12 @@ def paper(
     masks: Annotated[
         Path | None,
         typer.Option(
-            help="A folder with SUBJECT/IMAGE.png for each image of a subject, such as dog/00.png, white on the subject."
+            help="A folder with a mask SUBJECT/IMAGE.png for each image, such as dog/00.png. White marks the subject."
         ),
     ] = None,
     profile: Profile = None,
 ) -> None:
-    """Build the paper's dataset, 20 subjects and 30 motions, from copies that you downloaded."""
+    """Build the paper's dataset of 20 subjects and 30 motions from files that you downloaded."""
     params = profile_params(profile)
     from flows.execution.dataset import import_paper
 
@@ -163,6 +167,6 @@ def paper(
 
 
 def _say(done: str, notes: list[str]) -> None:
-    out.print(Text(f"{done}; `dreamvideo data check` examines the whole dataset"))
+    out.print(Text(f"{done}; `dreamvideo data check` checks the whole dataset"))
     for note in notes:
         out.print(Text.assemble(("note: ", "yellow"), note))

@@ -15,7 +15,7 @@ def describe(
     method: Method = None,
     profile: Profile = None,
 ) -> None:
-    """Describe the profile: base model, trainable parameters of every stage, and with --json all settings."""
+    """Show the base model and the trainable parameters of every stage. With --json, also show all settings."""
     params = profile_params(profile, method)
     from flows.planning.describe import describe as build
     from flows.planning.describe import show

@@ -16,19 +16,25 @@ app = typer.Typer()
 def generate(
     subject: Annotated[str, typer.Option(help="A subject of the catalog.")],
     motion: Annotated[str, typer.Option(help="A motion of the catalog.")],
-    prompt: Annotated[str, typer.Option(help="The subject is *, as in 'a * jumping on the beach'.")],
+    prompt: Annotated[
+        str, typer.Option(help="What the video shows. Write * for the subject, as in 'a * jumping on the beach'.")
+    ],
     path: Annotated[Path, typer.Option("--out", help="The mp4 file to write.")],
     seed: Annotated[int, typer.Option(min=0, help="Another seed gives another video.")] = 0,
-    subject_weights: Annotated[Path | None, typer.Option(help="Use these instead of training the subject.")] = None,
-    motion_weights: Annotated[Path | None, typer.Option(help="Use these instead of training the motion.")] = None,
+    subject_weights: Annotated[
+        Path | None, typer.Option(help="A weight file to use. Without it, the command trains the subject.")
+    ] = None,
+    motion_weights: Annotated[
+        Path | None, typer.Option(help="A weight file to use. Without it, the command trains the motion.")
+    ] = None,
     method: Method = None,
     profile: Profile = None,
 ) -> None:
-    """Generate one video of a subject doing a motion; adapters that are missing are trained first."""
+    """Generate one video of a subject with a motion. The command first trains the adapters that are missing."""
     params = profile_params(profile, method)
     from flows.planning.selection import check_generate
 
-    check_generate(catalog_of(params), subject, motion, prompt, path)  # before what takes seconds to import
+    check_generate(catalog_of(params), subject, motion, prompt, path)  # before the slow imports
     from flows.execution.generate import generate as run
     from flows.registry.versions import register_adapter
 

@@ -1,4 +1,4 @@
-"""The command line. Heavy libraries are imported by the commands that need them, so that help comes at once."""
+"""The command line. Each command imports the heavy libraries that it needs, so that help appears at once."""
 
 import importlib
 import multiprocessing
@@ -21,16 +21,16 @@ app = typer.Typer(
     "A first look: [bold]dreamvideo benchmark run --subjects 2 --motions 3[/] trains five adapters, generates six "
     "videos, and writes a report to open in a browser.",
 )
-INTERRUPTED = 130  # the exit code of what Ctrl-C ends
+INTERRUPTED = 130  # the exit code after Ctrl-C
 
-# A file of this folder that defines an `app` is a command group: it is found by being there.
+# Every file of this folder that defines an `app` becomes a command group.
 for _module in pkgutil.iter_modules(cli.__path__):
     if _module.name not in {"main", "options"}:
         app.add_typer(importlib.import_module(f"{cli.__name__}.{_module.name}").app)
 
 
 def main() -> None:
-    """Entry point: bad input ends with one sentence and exit code 2; --debug shows the traceback instead."""
+    """Entry point. Bad input prints one sentence and ends with exit code 2; --debug shows the traceback instead."""
     debug = "--debug" in sys.argv
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
 
@@ -50,8 +50,8 @@ def main() -> None:
             raise
         if _interrupted(error):
             for worker in multiprocessing.active_children():
-                worker.kill()  # it may not have heard; and its run, if it has one, is another's to take
-            Console(stderr=True).print("stopped; what was finished is kept, and the same command goes on from there")
+                worker.kill()  # it may not have received the signal; another process then takes over its run
+            Console(stderr=True).print("stopped; finished results are kept, and the same command continues from them")
             raise SystemExit(INTERRUPTED) from None
         message = f"[red]failed:[/] {type(error).__name__}: {_escaped(str(error))} (--debug shows where)"
         Console(stderr=True, highlight=False, soft_wrap=True).print(message)
@@ -59,7 +59,7 @@ def main() -> None:
 
 
 def _sentence(error: InputError | typer.TyperException) -> str:
-    """What is wrong and what to do; nothing where a command was named without what it does, and its help was printed."""
+    """What is wrong and what to do. It is empty for a group without a command, which has printed its help."""
     if isinstance(error, InputError):
         return str(error)
     complaint, context = " ".join(error.format_message().split()), getattr(error, "ctx", None)
@@ -67,7 +67,7 @@ def _sentence(error: InputError | typer.TyperException) -> str:
 
 
 def _interrupted(error: BaseException) -> bool:
-    """Whether it was Ctrl-C: an embedded Prefect server ends of it, so that more fails."""
+    """Whether the cause was Ctrl-C. It also ends an embedded Prefect server, which raises further errors."""
     return isinstance(error, KeyboardInterrupt) or (error.__context__ is not None and _interrupted(error.__context__))
 
 

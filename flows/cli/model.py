@@ -8,10 +8,10 @@ from rich.table import Table
 from flows.cli.options import Profile, out, profile_params
 
 app = typer.Typer(
-    name="model", no_args_is_help=True, help="The registry: what was trained, and which version is in use."
+    name="model", no_args_is_help=True, help="The registry: the trained versions, and which of them is in use."
 )
 
-Name = Annotated[str, typer.Argument(help="A registered model, as in identity.pocket.dog.")]
+Name = Annotated[str, typer.Argument(help="A registered model, such as identity.pocket.dog.")]
 
 
 @app.command("list")
@@ -39,7 +39,7 @@ def list_models(profile: Profile = None) -> None:
 
 @app.command()
 def history(name: Name, profile: Profile = None) -> None:
-    """Show every move of a model's champion: when, who, why, from, to, and the run that keeps the evidence."""
+    """Show every change of a model's champion: when, who, from, to, and the MLflow run with the evidence."""
     params = profile_params(profile)
     from flows.registry.history import decisions, missing, settle
     from flows.registry.models import CHAMPION, aliases
@@ -63,17 +63,19 @@ def history(name: Name, profile: Profile = None) -> None:
 @app.command()
 def promote(
     name: Name,
-    version: Annotated[int | None, typer.Option(min=1, help="Which one; the challenger if omitted.")] = None,
+    version: Annotated[
+        int | None, typer.Option(min=1, help="The version. Without it, the command takes the challenger.")
+    ] = None,
     profile: Profile = None,
 ) -> None:
-    """Make the challenger the champion, if over the cells of both no metric is worse by more than its margin."""
+    """Make the challenger the champion, if no metric is worse by more than its margin over the cells of both."""
     params = profile_params(profile)
     from flows.registry.comparison import show
     from flows.registry.promotion import promote as run
 
     evidence = run(params, name, version)
     if evidence is None:
-        out.print(f"promoted: {name} had no champion to hold it against")
+        out.print(f"promoted: {name} had no champion to compare with")
         return
     show(evidence, out)
     if not evidence.passes:
@@ -84,7 +86,7 @@ def promote(
 
 @app.command()
 def rollback(name: Name, profile: Profile = None) -> None:
-    """Undo the last promotion; the version that it replaced is champion again."""
+    """Undo the last promotion. The version before it is champion again."""
     params = profile_params(profile)
     from flows.registry.promotion import rollback as run
 

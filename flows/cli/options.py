@@ -1,4 +1,4 @@
-"""Options that several command groups share, and what they all begin with."""
+"""Options and first steps that several commands share."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 out = Console(highlight=False)
 
-Profile = Annotated[str | None, typer.Option(help="Section of params.yaml to use; the file names the default.")]
-Method = Annotated[str | None, typer.Option(help="One of the profile's methods; params.yaml names the default.")]
-Subjects = Annotated[str | None, typer.Option(help="How many ('3', the first three) or which ('dog,van').")]
-Motions = Annotated[str | None, typer.Option(help="How many ('4') or which ('wave_up,square').")]
+Profile = Annotated[str | None, typer.Option(help="A profile of params.yaml. The file names the default.")]
+Method = Annotated[str | None, typer.Option(help="A method of the profile. params.yaml names the default.")]
+Subjects = Annotated[str | None, typer.Option(help="A number ('3': the first three) or names ('dog,van').")]
+Motions = Annotated[str | None, typer.Option(help="A number ('4': the first four) or names ('wave_up,square').")]
 Prompts = Annotated[int | None, typer.Option(min=1, help="Prompts per combination.")]
 Seed = Annotated[int | None, typer.Option(min=0, help="Another seed gives other videos from the same adapters.")]
 

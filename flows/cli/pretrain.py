@@ -9,7 +9,7 @@ app = typer.Typer()
 
 @app.command()
 def pretrain(profile: Profile = None) -> None:
-    """Train the profile's own base model and metric encoders, continuing from checkpoints."""
+    """Train the profile's own base model and metric encoders. The command continues from checkpoints."""
     params = profile_params(profile)
     from flows.pretrain import run_pretrain
 

@@ -7,13 +7,18 @@ import typer
 
 from flows.cli.options import Profile, out, profile_params
 
-app = typer.Typer(name="report", no_args_is_help=True, help="Build a report from what MLflow keeps, or compare two.")
+app = typer.Typer(
+    name="report", no_args_is_help=True, help="Build the report of a benchmark from MLflow, or compare two benchmarks."
+)
 
 
 @app.command("build")
 def build_report(
     run_id: Annotated[
-        str | None, typer.Argument(metavar="[RUN]", help="MLflow run of a benchmark; the newest if omitted.")
+        str | None,
+        typer.Argument(
+            metavar="[RUN]", help="The MLflow run of a benchmark. Without it, the command takes the newest."
+        ),
     ] = None,
     profile: Profile = None,
 ) -> None:
@@ -26,13 +31,15 @@ def build_report(
     out.print(f"report: {path}")
 
 
-@app.command(epilog="The runs' ids are printed by `dreamvideo benchmark run`, and `mlflow ui` lists them.")
+@app.command(epilog="`dreamvideo benchmark run` prints the id of its run, and `mlflow ui` lists all of them.")
 def compare(
-    first: Annotated[str, typer.Argument(metavar="RUN", help="MLflow run of a benchmark.")],
-    second: Annotated[str, typer.Argument(metavar="RUN", help="The run to hold it against, as of another method.")],
+    first: Annotated[str, typer.Argument(metavar="RUN", help="The MLflow run of a benchmark.")],
+    second: Annotated[
+        str, typer.Argument(metavar="RUN", help="The run to compare with, such as one of another method.")
+    ],
     profile: Profile = None,
 ) -> None:
-    """Say by how much one benchmark scores above another, over the combinations that both have."""
+    """Show how much higher one benchmark scores than another, over the combinations that both have."""
     params = profile_params(profile)
     from flows.reports.compare import compare_runs, show
 
@@ -41,12 +48,14 @@ def compare(
 
 @app.command(epilog="Example: dreamvideo report publish RUN --out results")
 def publish(
-    run_id: Annotated[str, typer.Argument(metavar="RUN", help="MLflow run of a benchmark.")],
-    out_folder: Annotated[Path, typer.Option("--out", help="Folder to write; earlier results in it are replaced.")],
-    against: Annotated[str | None, typer.Option(help="A run to hold it against, as of another method.")] = None,
+    run_id: Annotated[str, typer.Argument(metavar="RUN", help="The MLflow run of a benchmark.")],
+    out_folder: Annotated[
+        Path, typer.Option("--out", help="The folder to write. The command replaces earlier results in it.")
+    ],
+    against: Annotated[str | None, typer.Option(help="A run to compare with, such as one of another method.")] = None,
     profile: Profile = None,
 ) -> None:
-    """Write a benchmark's results as Markdown, tables and pictures, to be committed."""
+    """Write the results of a benchmark as Markdown, tables and pictures that you can commit."""
     params = profile_params(profile)
     from flows.execution.progress import bar
     from flows.reports.publish import publish as write

@@ -13,7 +13,7 @@ from flows.cli.options import out
 app = typer.Typer(
     name="server",
     no_args_is_help=True,
-    help="Run the Prefect server, the MLflow server and a worker a GPU.\n\n"
+    help="Run the Prefect server, the MLflow server and one worker for each GPU.\n\n"
     "Settings are environment variables: DREAMVIDEO_HOST (127.0.0.1), DREAMVIDEO_PREFECT_PORT (4200), "
     "DREAMVIDEO_MLFLOW_PORT (5000), DREAMVIDEO_DATABASE (SQLite files, or postgresql://USER:PASSWORD@HOST:PORT/NAME), "
     "DREAMVIDEO_ARTIFACTS (with a database: a folder or s3://BUCKET/PATH), DREAMVIDEO_ALERT_WEBHOOK (none).",
@@ -22,7 +22,7 @@ app = typer.Typer(
 
 @app.command()
 def up() -> None:
-    """Start in the background what does not run yet, register the deployments, and print where it all is."""
+    """Start the servers and workers that do not run yet, register the deployments, and print the addresses."""
     from dreamvideo.params import load_params
     from flows.reports.build import FOLDER as REPORTS
     from flows.servers.processes import heed_interrupts
@@ -37,25 +37,25 @@ def up() -> None:
     out.print(f"Prefect  {urls['prefect']}")
     out.print(f"MLflow   {urls['mlflow']}")
     out.print(f"reports  {REPORTS.resolve().as_uri()}/")
-    out.print("so that commands of this shell use them:")
+    out.print("to use these servers in this shell:")
     out.print(f"  export PREFECT_API_URL={urls['prefect']}/api")
     out.print(f"  export MLFLOW_TRACKING_URI={urls['mlflow']}")
 
 
 @app.command()
 def down() -> None:
-    """Stop what `up` started; databases, runs and reports stay."""
+    """Stop everything that `up` started. Databases, runs and reports stay."""
     from flows.servers.lifecycle import down as run
 
     stopped = run()
     out.print(f"stopped: {', '.join(stopped)}" if stopped else "nothing runs")
     if exported := [name for name in ("PREFECT_API_URL", "MLFLOW_TRACKING_URI") if os.environ.get(name)]:
-        out.print(f"this shell still names the servers: unset {' '.join(exported)}")
+        out.print(f"this shell still points to the servers; run: unset {' '.join(exported)}")
 
 
 @app.command()
 def status() -> None:
-    """List what runs, and whether it is healthy; exit code 1 where something is not."""
+    """List the services and their health. The exit code is 1 if one is not healthy."""
     from flows.servers.lifecycle import status as run
 
     found = run()
@@ -68,24 +68,26 @@ def status() -> None:
         table.add_row(service.name, str(service.pid or ""), service.url, state)
     out.print(table)
     if not all(service.healthy for service in found):
-        out.print("`dreamvideo server up` starts again what ended; server/NAME.log says why it did")
+        out.print("`dreamvideo server up` starts the ended services again; server/NAME.log has the reason")
         raise typer.Exit(1)
 
 
 @app.command()
 def run(
-    name: Annotated[str, typer.Argument(metavar="prefect|mlflow|worker", help="What to run.")],
+    name: Annotated[str, typer.Argument(metavar="prefect|mlflow|worker", help="The service to run.")],
     gpu: Annotated[
         str | None,
-        typer.Option(help="The GPU of a worker, as CUDA_VISIBLE_DEVICES names it; the first one if omitted."),
+        typer.Option(
+            help="The GPU of a worker, as in CUDA_VISIBLE_DEVICES. Without it, the worker takes the first GPU."
+        ),
     ] = None,
     with_healthcheck: Annotated[
-        bool, typer.Option("--with-healthcheck", help="A worker answers on http://127.0.0.1:8080/health, too.")
+        bool, typer.Option("--with-healthcheck", help="A worker also answers on http://127.0.0.1:8080/health.")
     ] = False,
 ) -> None:
-    """Run one of them here until it is stopped: for containers, service units and further machines.
+    """Run one service in the foreground: for containers, service units and further machines.
 
-    A worker needs PREFECT_API_URL and MLFLOW_TRACKING_URI to name the servers.
+    A worker reads the addresses of the servers from PREFECT_API_URL and MLFLOW_TRACKING_URI.
     """
     from dreamvideo.errors import unknown_name
     from dreamvideo.params import load_params
@@ -118,7 +120,7 @@ def run(
 
 @app.command()
 def register() -> None:
-    """Register the work pool, the deployments of prefect.yaml and the alerts with the server of PREFECT_API_URL."""
+    """Register the work pool, the deployments of prefect.yaml and the alerts with the server at PREFECT_API_URL."""
     api = _named_in_environment("PREFECT_API_URL")
     from flows.servers.prefect_setup import register as run
 
@@ -128,7 +130,9 @@ def register() -> None:
 def _named_in_environment(variable: str) -> str:
     value = os.environ.get(variable)
     if not value:
-        raise InputError(f"{variable} is not set; `dreamvideo server up` prints it, as in {variable}=http://HOST:PORT")
+        raise InputError(
+            f"{variable} is not set; `dreamvideo server up` prints its value, such as {variable}=http://HOST:PORT"
+        )
     return value
 
 
@@ -136,5 +140,5 @@ def _warn_if_open(settings) -> None:
     if settings.is_open:
         Console(stderr=True, highlight=False).print(
             f"[bold red]WARNING:[/] DREAMVIDEO_HOST is {settings.host}: every machine that reaches this one can read and "
-            "change all runs, and start flows. Neither server asks for a password; keep them behind a firewall or a proxy."
+            "change all runs, and start flows. The servers ask for no password; keep them behind a firewall or a proxy."
         )
