@@ -32,8 +32,10 @@ from evaluation.suite import Suite
 from flows.benchmark import run_benchmark
 from flows.execution import adapters as customize
 from flows.execution import cells, task_runners
-from flows.execution.resources import resources_for
+from flows.execution.resources import Resources, resources_for
+from flows.execution.worker_processes import begin_worker
 from flows.planning import estimate as plans
+from flows.planning.keys import AdapterPlan
 from flows.planning.selection import Selection
 from flows.reports.build import write_report
 from flows.tracking.leases import WORKER
@@ -124,7 +126,7 @@ def benchmark(size: int, seconds: float, workers: int) -> dict:
         spread = ExecutionParams(runner="processes", workers=workers) if workers > 1 else ExecutionParams()
         params = load_params().model_copy(update={"tracking": store(folder), "execution": spread})
         leave_out_the_models(params, seconds)
-        task_runners._begin_worker = partial(begin_worker, params.model_dump_json(), seconds)
+        task_runners.begin_worker = partial(begin_measured_worker, params.model_dump_json(), seconds)
         (folder / "data").symlink_to(params.data.root.resolve())
         (folder / "models").symlink_to(Path("models").resolve())
         os.chdir(folder)
@@ -166,9 +168,9 @@ def pace(runs: list[Run]) -> float:
     return sum(max(times) - min(times) for times in ends.values()) / 1000 / (len(runs) - len(ends))
 
 
-def begin_worker(params_json: str, seconds: float) -> None:
+def begin_measured_worker(params_json: str, seconds: float) -> None:
     """What a process of the pool begins with: nothing is left out there yet, and what it loads is no cost of a cell."""
-    task_runners._begin_worker()
+    begin_worker()
     resources = resources_for(params_json)
     leave_out_the_models(resources.params, seconds)
     _ = resources.base, resources.suite
@@ -182,11 +184,16 @@ def leave_out_the_models(params: Params, seconds: float) -> None:
     chance = torch.Generator().manual_seed(0)
     trained = Trained({"weight": torch.zeros(1)}, {"adapter": [1.0, 0.5]})
 
-    def train(*_) -> tuple[Trained, list]:
+    def train(*_) -> Trained:
         wait_for_all(params.execution.workers)
-        return trained, []
+        return trained
 
-    customize._train_identity = customize._train_motion = train
+    def preview(resources: Resources, plan: AdapterPlan, trained: Trained, folder: Path) -> Path:
+        path = folder / "preview"
+        path.touch()
+        return path
+
+    customize.train, customize.preview = train, preview
     cells.sample_video = lambda *_: time.sleep(seconds) or frames
     Suite.score_video = lambda *_: {name: float(torch.rand((), generator=chance)) for name in metric_names()}
 

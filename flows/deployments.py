@@ -8,6 +8,7 @@ from prefect import State, flow
 from prefect.states import Completed
 
 from dreamvideo.params import load_params
+from dreamvideo.roles import Role
 
 
 @flow(name="train-subject")
@@ -19,7 +20,7 @@ def train_subject(name: str, method: str | None = None, profile: str | None = No
         method: one of the profile's methods; the profile names its default.
         profile: section of params.yaml; the file names the default.
     """
-    return _train("identity", name, method, profile)
+    return _train(Role.SUBJECT, name, method, profile)
 
 
 @flow(name="train-motion")
@@ -31,7 +32,7 @@ def train_motion(name: str, method: str | None = None, profile: str | None = Non
         method: one of the profile's methods; the profile names its default.
         profile: section of params.yaml; the file names the default.
     """
-    return _train("motion", name, method, profile)
+    return _train(Role.MOTION, name, method, profile)
 
 
 @flow(name="benchmark")
@@ -110,10 +111,10 @@ def promote(name: str, version: int | None = None, profile: str | None = None) -
     return Completed(message=f"{name}: promoted{f' version {evidence.challenger}' if evidence else ''}")
 
 
-def _train(kind: str, name: str, method: str | None, profile: str | None) -> str:
+def _train(role: Role, name: str, method: str | None, profile: str | None) -> str:
     params = load_params(profile=profile, method=method)
     from flows.execution.adapters import customize
     from flows.registry.versions import register_adapter
 
-    run_id, _ = customize(params, kind, name, register_adapter)
+    run_id, _ = customize(params, role, name, register_adapter)
     return run_id

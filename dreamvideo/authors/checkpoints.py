@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.serialization import safe_globals
 
 from dreamvideo.errors import InputError
+from dreamvideo.roles import Role
 
 _RESIDUAL = {
     "in_layers.0": "norm1",
@@ -83,7 +84,7 @@ def convert_identity(state_dict: Mapping) -> dict[str, Tensor]:
     Raises:
         InputError: the file holds something else.
     """
-    return _convert_adapter(state_dict, "identity", lambda place: ".attentions." in place)
+    return _convert_adapter(state_dict, Role.SUBJECT, lambda place: ".attentions." in place)
 
 
 def convert_motion(state_dict: Mapping) -> dict[str, Tensor]:
@@ -92,7 +93,9 @@ def convert_motion(state_dict: Mapping) -> dict[str, Tensor]:
     Raises:
         InputError: the file holds something else.
     """
-    return _convert_adapter(state_dict, "motion", lambda place: "temp_attentions" in place or place == "transformer_in")
+    return _convert_adapter(
+        state_dict, Role.MOTION, lambda place: "temp_attentions" in place or place == "transformer_in"
+    )
 
 
 def convert_textual_identity(content: Mapping) -> dict[str, Tensor]:
@@ -110,17 +113,17 @@ def convert_textual_identity(content: Mapping) -> dict[str, Tensor]:
     return {"embedding": embedding.detach().flatten()}
 
 
-def _convert_adapter(state_dict: Mapping, kind: str, belongs) -> dict[str, Tensor]:
+def _convert_adapter(state_dict: Mapping, role: Role, belongs) -> dict[str, Tensor]:
     tensors = {name: tensor for name, tensor in _tensors(state_dict).items() if "_adapter." in name}
     if not tensors:
-        raise InputError(f"this is no {kind} adapter: it has no tensor with '_adapter.' in its name; give another file")
+        raise InputError(f"this is no {role} adapter: it has no tensor with '_adapter.' in its name; give another file")
     places, converted = _places(*_shape_of_unet(tensors)), {}
     for name, tensor in tensors.items():
         place, rest = _split(name, places)
         if not belongs(places[place]):
-            raise InputError(f"this is no {kind} adapter, since it holds {name!r}; import it as the other kind")
+            raise InputError(f"this is no {role} adapter, since it holds {name!r}; import it as the other kind")
         if len(rest) < 3 or rest[-3] not in _SUBLAYERS or rest[-2] not in _LINEARS:
-            raise InputError(f"this is no {kind} adapter of DreamVideo, since it holds {name!r}; give another file")
+            raise InputError(f"this is no {role} adapter of DreamVideo, since it holds {name!r}; give another file")
         *block, sublayer, linear, parameter = rest
         where = "/".join((*places[place].split("."), *block, _SUBLAYERS[sublayer]))
         converted[f"bottlenecks.{where}.{_LINEARS[linear]}.{parameter}"] = tensor

@@ -20,6 +20,7 @@ from dreamvideo.errors import InputError
 from dreamvideo.files import replacing_folder, sha256_file
 from dreamvideo.methods.dreamvideo import DreamVideo
 from dreamvideo.params import Params
+from dreamvideo.roles import Role
 from dreamvideo.weights import check_fit, save_weights
 
 METHOD = "dreamvideo"
@@ -68,7 +69,7 @@ def import_identity(params: Params, checkpoint: Path, text: Path, out: Path) -> 
             f"{text}: its embedding is {embedding['embedding'].numel()} wide, must be {base.text_width} for "
             f"{params.base_model.name}; give the file that belongs to it"
         )
-    _save(params, "identity", method.subject_tensors(embedding, tensors), (checkpoint, text), out)
+    _save(params, Role.SUBJECT, method.subject_tensors(embedding, tensors), (checkpoint, text), out)
 
 
 def import_motion(params: Params, checkpoint: Path, out: Path) -> None:
@@ -80,18 +81,18 @@ def import_motion(params: Params, checkpoint: Path, out: Path) -> None:
     tensors = convert_motion(read_checkpoint(checkpoint))
     base = describe_base_model(params.base_model)
     check_fit(_method(params).motion_adapter(base), tensors, checkpoint)
-    _save(params, "motion", tensors, (checkpoint,), out)
+    _save(params, Role.MOTION, tensors, (checkpoint,), out)
 
 
 def _method(params: Params) -> DreamVideo:
     return DreamVideo(params.methods[METHOD])
 
 
-def _save(params: Params, kind: str, tensors: dict[str, Tensor], sources: tuple[Path, ...], out: Path) -> None:
+def _save(params: Params, role: Role, tensors: dict[str, Tensor], sources: tuple[Path, ...], out: Path) -> None:
     if out.suffix != ".safetensors":
         raise InputError(f"--out is {str(out)!r}; give a file name that ends in .safetensors")
     tensors = {name: tensor.float() for name, tensor in tensors.items()}  # adapters are float32, whatever the UNet is
-    schema = {"method": METHOD, "kind": kind, "base_model": base_model_key(params.base_model)}
+    schema = {"method": METHOD, "kind": role, "base_model": base_model_key(params.base_model)}
     recipe = {"placement": _method(params).options.placement}  # the shapes do not tell it
     came_from = {path.name: sha256_file(path) for path in sources}
     save_weights(out, tensors, schema | {"recipe": recipe, "converted_from": came_from})

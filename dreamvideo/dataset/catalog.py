@@ -3,11 +3,12 @@
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from dreamvideo import files
 from dreamvideo.dataset.catalog_fields import CATALOG_NAME, PULL, Entry
 from dreamvideo.errors import InputError, unknown_name
+from dreamvideo.roles import Role
 from dreamvideo.yaml_files import read_yaml
 
 PLACEHOLDER = "*"
@@ -23,6 +24,7 @@ WORDS = r"^[a-z]+(?:[ -][a-z]+)*$"  # what class words and the words of motions 
 class Subject:
     """A pet or an object to be learnt from images."""
 
+    role: ClassVar[Role] = Role.SUBJECT
     name: str
     class_word: str
     kind: str  # "pet" or "object"
@@ -33,6 +35,11 @@ class Subject:
     sha256: dict[str, str]  # by path relative to the catalog: the images', then the masks'
     truth: dict[str, Any] | None = None
     origin: dict[str, dict[str, str]] | None = None  # {file, sha256} of what an imported file was made from
+
+    @property
+    def words(self) -> str:
+        """What prompts call it: its class word."""
+        return self.class_word
 
     @property
     def content_key(self) -> str:
@@ -54,6 +61,7 @@ class Clip:
 class Motion:
     """A motion to be learnt from clips."""
 
+    role: ClassVar[Role] = Role.MOTION
     name: str
     words: str  # the verb phrase that fills {motion} in prompts
     kind: str  # a free word for grouping, such as "human" or "trajectory"
@@ -103,6 +111,10 @@ class Catalog:
         if name not in self.motions:
             raise unknown_name("motion", name, self.motions)
         return self.motions[name]
+
+    def entry(self, role: Role, name: str) -> Subject | Motion:
+        """The subject or the motion called ``name``; InputError suggests the nearest one if there is none."""
+        return self.subject(name) if role is Role.SUBJECT else self.motion(name)
 
 
 def load_catalog(root: Path | str) -> Catalog:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from dreamvideo.base_models.contract import Architecture, VideoDiffusionModel
 from dreamvideo.params import Section, validated
 from dreamvideo.registry import Registry
+from dreamvideo.roles import Role
 
 # Told of every training step: the stage's name, the step, the steps of that stage, the loss.
 OnStage = Callable[[str, int, int, float], None]
@@ -61,6 +62,36 @@ class Method(ABC):
 
     def __init__(self, options: dict) -> None:
         self.options = validated(self.Options, options, f"params.yaml: methods.{self.name}")
+
+    def trains(self, role: Role) -> bool:
+        """Whether the method learns anything for this role. Where it does not, there is nothing to register."""
+        return True
+
+    def recipe(self, role: Role) -> dict:
+        """The options that decide what is trained for a role."""
+        return self.subject_recipe() if role is Role.SUBJECT else self.motion_recipe()
+
+    def module(self, role: Role, base: Architecture) -> nn.Module:
+        """The untrained module of a role: its state has the names and shapes that training leaves."""
+        return self.subject_module(base) if role is Role.SUBJECT else self.motion_module(base)
+
+    def train(
+        self,
+        base: VideoDiffusionModel,
+        data: SubjectData | MotionData,
+        generator: torch.Generator,
+        on_stage: OnStage,
+    ) -> Trained:
+        """Learn a subject or a motion.
+
+        Args:
+            base: the frozen model.
+            data: of the subject or of the motion.
+            generator: decides every random choice.
+            on_stage: told of every step.
+        """
+        learn = self.train_subject if isinstance(data, SubjectData) else self.train_motion
+        return learn(base, data, generator, on_stage)
 
     @abstractmethod
     def subject_recipe(self) -> dict:

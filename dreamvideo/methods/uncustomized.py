@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from dreamvideo.base_models.contract import Architecture, VideoDiffusionModel
 from dreamvideo.methods.contract import Encode, Method, MotionData, OnStage, SubjectData, Trained, methods
 from dreamvideo.params import Section
+from dreamvideo.roles import Role
 from dreamvideo.textual_inversion import TextualIdentity
 
 
@@ -27,6 +28,10 @@ class Uncustomized(Method):
     revision = 2
     Options = Options
     options: Options
+
+    def trains(self, role: Role) -> bool:
+        """It learns nothing."""
+        return False
 
     def subject_recipe(self) -> dict:
         """Nothing."""

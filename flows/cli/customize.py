@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dreamvideo.roles import Role
 from flows.cli.options import Method, Profile, catalog_of, out, profile_params
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ def customize_subject(
     profile: Profile = None,
 ) -> None:
     """Learn a subject from its images: first a textual identity, then an identity adapter."""
-    _customize("identity", name, profile_params(profile, method))
+    _customize(Role.SUBJECT, name, profile_params(profile, method))
 
 
 @app.command("motion", epilog="Example: dreamvideo customize motion wave_right")
@@ -29,14 +30,13 @@ def customize_motion(
     profile: Profile = None,
 ) -> None:
     """Learn a motion from its clips: a motion adapter with appearance guidance."""
-    _customize("motion", name, profile_params(profile, method))
+    _customize(Role.MOTION, name, profile_params(profile, method))
 
 
-def _customize(kind: str, name: str, params: "Params") -> None:
-    catalog = catalog_of(params)
-    {"identity": catalog.subject, "motion": catalog.motion}[kind](name)  # before the slow imports
+def _customize(role: Role, name: str, params: "Params") -> None:
+    catalog_of(params).entry(role, name)  # refuses an unknown name before imports that take seconds
     from flows.execution.adapters import customize
     from flows.registry.versions import register_adapter
 
-    run_id, fresh = customize(params, kind, name, register_adapter)
-    out.print(f"{'trained' if fresh else 'trained before'}: {kind} {name}, MLflow run {run_id}")
+    run_id, fresh = customize(params, role, name, register_adapter)
+    out.print(f"{'trained' if fresh else 'trained before'}: {role} {name}, MLflow run {run_id}")

@@ -16,6 +16,7 @@ from dreamvideo.files import seed_from
 from dreamvideo.memory import memory_explained, training_remedy
 from dreamvideo.methods.contract import MotionData, SubjectData, Trained
 from dreamvideo.params import ExecutionParams, Params
+from dreamvideo.roles import Role
 from dreamvideo.sample import sample_latents
 from dreamvideo.weights import save_weights
 from flows.execution.data_gate import pass_gate
@@ -27,10 +28,11 @@ from flows.tracking.store import flatten
 
 KIND = "adapter"
 OnTrained = Callable[[Resources, AdapterPlan, str], object]  # given the id of the adapter's run
+PREVIEWS = {Role.SUBJECT: "preview.png", Role.MOTION: "preview.mp4"}
 PREVIEW_PROMPTS = ("a * on the beach", "a * in the meadow", "a * at night", "a * in the room")
 
 
-@task(name="train-adapter", task_run_name="{plan.kind} {plan.name}")
+@task(name="train-adapter", task_run_name="{plan.role} {plan.name}")
 def train_adapter_task(params_json: str, plan: AdapterPlan) -> str | None:
     """Train one adapter; returns the id of its run, or None if another worker has it."""
     with suppress(Taken):
@@ -43,29 +45,28 @@ def train_adapter(resources: Resources, plan: AdapterPlan) -> str:
     Raises:
         Taken: another worker has it.
     """
-    recipes = {"identity": resources.method.subject_recipe, "motion": resources.method.motion_recipe}
-    train = {"identity": _train_identity, "motion": _train_motion}[plan.kind]
-    tags = resources.provenance | {"dreamvideo.adapter": plan.kind, "dreamvideo.name": plan.name}
+    recipe = resources.method.recipe(plan.role)
+    tags = resources.provenance | {"dreamvideo.adapter": str(plan.role), "dreamvideo.name": plan.name}
     with (
-        claimed(resources.tracking, KIND, f"{plan.kind} {plan.name}", plan.key, tags) as record,
+        claimed(resources.tracking, KIND, f"{plan.role} {plan.name}", plan.key, tags) as record,
         tempfile.TemporaryDirectory() as folder,
         threads_of_a_worker(resources.params.execution),
     ):
         resources.verify(plan)
-        record.params |= flatten(recipes[plan.kind]()) | {
+        record.params |= flatten(recipe) | {
             "method": resources.method.name,
             "base_model": resources.base.key[:12],
         }
-        with memory_explained(f"training {plan.kind} {plan.name}", training_remedy(resources.params.compute)):
-            trained, previews = train(resources, plan, Path(folder))
+        with memory_explained(f"training {plan.role} {plan.name}", training_remedy(resources.params.compute)):
+            trained = train(resources, plan)
+            shown = preview(resources, plan, trained, Path(folder))
         record.params["parameters"] = sum(tensor.numel() for tensor in trained.tensors.values())
         record.curves |= {f"loss.{stage}": dict(enumerate(curve, start=1)) for stage, curve in trained.losses.items()}
         path = Path(folder) / "adapter.safetensors"
-        save_weights(
-            path, trained.tensors, adapter_schema(resources, plan) | {"name": plan.name, "recipe": recipes[plan.kind]()}
-        )
+        schema = adapter_schema(resources, plan) | {"name": plan.name, "recipe": recipe}
+        save_weights(path, trained.tensors, schema)
         resources.tracking.keep(record, path)
-        resources.tracking.attach(record.run_id, *previews)
+        resources.tracking.attach(record.run_id, shown)
     return record.run_id
 
 
@@ -92,25 +93,21 @@ def ensure_adapter(resources: Resources, plan: AdapterPlan, on_trained: OnTraine
     return run_id, now
 
 
-def customize(params: Params, kind: str, name: str, on_trained: OnTrained) -> tuple[str, bool]:
-    """Train the adapter of one subject ("identity") or one motion ("motion"), as :func:`ensure_adapter` does.
+def customize(params: Params, role: Role, name: str, on_trained: OnTrained) -> tuple[str, bool]:
+    """Train the adapter of one subject or one motion, as :func:`ensure_adapter` does.
 
     Raises:
         InputError: an unknown name, or data that does not pass the gate.
     """
     resources = Resources(params)
-    plan = (
-        resources.keys.identity(resources.catalog.subject(name))
-        if kind == "identity"
-        else resources.keys.motion(resources.catalog.motion(name))
-    )
+    plan = resources.keys.adapter(resources.catalog.entry(role, name))
     pass_gate(params, counted=False)
     return ensure_adapter(resources, plan, on_trained)
 
 
 def adapter_schema(resources: Resources, plan: AdapterPlan) -> dict:
     """What a weight file must say of itself to be used for this plan; a name may change, the content may not."""
-    return {"method": resources.method.name, "kind": plan.kind, "base_model": resources.base.key, "key": plan.key}
+    return {"method": resources.method.name, "kind": plan.role, "base_model": resources.base.key, "key": plan.key}
 
 
 def load_subject(subject: Subject, size: int) -> SubjectData:
@@ -141,46 +138,44 @@ def load_motion(motion: Motion, size: int, num_frames: int, fps: float) -> Motio
     )
 
 
-def _train_identity(resources: Resources, plan: AdapterPlan, folder: Path) -> tuple[Trained, list[Path]]:
-    data = load_subject(resources.catalog.subject(plan.name), resources.base.frame_size)
-    if resources.base.unread_words(data.class_word):
-        console.print(
-            Text(f"note: the base model does not know {plan.name}'s class word {data.class_word!r}", "yellow")
-        )
-    trained = _with_progress(
-        plan, lambda generator, on: resources.method.train_subject(resources.base, data, generator, on)
-    )
-    preview = folder / "preview.png"
-    generator = torch.Generator().manual_seed(seed_from(plan.key, "preview"))
-    with resources.method.composed(resources.base, trained.tensors, None, None) as encode, torch.no_grad():
-        frames = [_sample(resources, encode([resources.params.sampling.negative_prompt, prompt]), generator, 1)
-                  for prompt in PREVIEW_PROMPTS]  # fmt: skip
-    _save_png(torch.cat(frames), preview)
-    return trained, [preview]
-
-
-def _train_motion(resources: Resources, plan: AdapterPlan, folder: Path) -> tuple[Trained, list[Path]]:
-    params = resources.params.data
-    data = load_motion(resources.catalog.motion(plan.name), resources.base.frame_size, params.num_frames, params.fps)
-    trained = _with_progress(
-        plan, lambda generator, on: resources.method.train_motion(resources.base, data, generator, on)
-    )
-    preview = folder / "preview.mp4"
-    generator = torch.Generator().manual_seed(seed_from(plan.key, "preview"))
-    with resources.method.composed(resources.base, None, trained.tensors, None) as encode, torch.no_grad():
-        text = encode([resources.params.sampling.negative_prompt, data.captions[0]])
-        write_clip(preview, _sample(resources, text, generator), params.fps)
-    return trained, [preview]
-
-
-def _with_progress(plan: AdapterPlan, train) -> Trained:
-    """Run a training with a seed that follows from its key, and a line of progress."""
+def train(resources: Resources, plan: AdapterPlan) -> Trained:
+    """Train with a seed that follows from the key, and show a line of progress."""
+    data = _data(resources, plan)
     generator = torch.Generator().manual_seed(seed_from(plan.key, "training"))
-    with bar(f"{plan.kind} {plan.name}") as line:
-        return train(
-            generator,
-            lambda stage, step, steps, loss: line.at(step, f"loss {loss:.3f}", f"{plan.name}: {stage}", steps),
+    with bar(f"{plan.role} {plan.name}") as line:
+
+        def on_stage(stage: str, step: int, steps: int, loss: float) -> None:
+            line.at(step, f"loss {loss:.3f}", f"{plan.name}: {stage}", steps)
+
+        return resources.method.train(resources.base, data, generator, on_stage)
+
+
+def _data(resources: Resources, plan: AdapterPlan) -> SubjectData | MotionData:
+    """What an adapter is trained on."""
+    entry, base, params = resources.catalog.entry(plan.role, plan.name), resources.base, resources.params.data
+    if isinstance(entry, Motion):
+        return load_motion(entry, base.frame_size, params.num_frames, params.fps)
+    if base.unread_words(entry.class_word):
+        console.print(
+            Text(f"note: the base model does not know {plan.name}'s class word {entry.class_word!r}", "yellow")
         )
+    return load_subject(entry, base.frame_size)
+
+
+def preview(resources: Resources, plan: AdapterPlan, trained: Trained, folder: Path) -> Path:
+    """A picture of a subject in several places, or a clip of a motion as its first caption says it."""
+    of_subject = plan.role is Role.SUBJECT
+    weights = (trained.tensors, None) if of_subject else (None, trained.tensors)
+    generator = torch.Generator().manual_seed(seed_from(plan.key, "preview"))
+    negative, path = resources.params.sampling.negative_prompt, folder / PREVIEWS[plan.role]
+    with resources.method.composed(resources.base, *weights, None) as encode, torch.no_grad():
+        if of_subject:
+            frames = [_sample(resources, encode([negative, prompt]), generator, 1) for prompt in PREVIEW_PROMPTS]
+            _save_png(torch.cat(frames), path)
+        else:
+            caption = resources.catalog.motion(plan.name).clips[0].caption
+            write_clip(path, _sample(resources, encode([negative, caption]), generator), resources.params.data.fps)
+    return path
 
 
 def _sample(

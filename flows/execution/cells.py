@@ -66,12 +66,11 @@ def run_cell(
         tempfile.TemporaryDirectory() as folder,
     ):
         resources.verify(plan)
-        for kind, wanted, key in (
-            ("subject", plan.subject, plan.subject_key),
-            ("motion", plan.motion, plan.motion_key),
-        ):
-            if key not in adapters:
-                raise RuntimeError(f"the adapter of {kind} {wanted} could not be trained; its failed run says why")
+        for adapter in plan.adapters:
+            if adapter.key not in adapters:
+                raise RuntimeError(
+                    f"the adapter of {adapter.role.noun} {adapter.name} could not be trained; its failed run says why"
+                )
         subject, motion = resources.catalog.subject(plan.subject), resources.catalog.motion(plan.motion)
         record.params |= {
             "subject": plan.subject, "motion": plan.motion, "prompt": plan.prompt, "seed": plan.seed,
@@ -153,10 +152,8 @@ def _inverted_clip(resources: Resources, plan: VideoPlan) -> torch.Tensor:
 
 def load_adapters(resources: Resources, plan: CellPlan, adapters: dict[str, str]) -> tuple[Tensors, Tensors]:
     """The weights of a combination's trained adapters, given the ids of their runs by key."""
-    return (
-        load_adapter(resources, AdapterPlan("identity", plan.subject, plan.subject_key), adapters[plan.subject_key]),
-        load_adapter(resources, AdapterPlan("motion", plan.motion, plan.motion_key), adapters[plan.motion_key]),
-    )
+    subject, motion = (load_adapter(resources, adapter, adapters[adapter.key]) for adapter in plan.adapters)
+    return subject, motion
 
 
 def load_adapter(resources: Resources, plan: AdapterPlan, run_id: str) -> Tensors:

@@ -43,10 +43,8 @@ def generate(
     """
     resources = Resources(params)
     check_generate(resources.catalog, subject, motion, prompt, path)
-    wanted = (
-        resources.keys.identity(resources.catalog.subject(subject)),
-        resources.keys.motion(resources.catalog.motion(motion)),
-    )
+    entries = resources.catalog.subject(subject), resources.catalog.motion(motion)
+    wanted = [resources.keys.adapter(entry) for entry in entries]
     plan = resources.keys.video(subject, motion, prompt, seed, *(adapter.key for adapter in wanted))
     pass_gate(params, counted=False)  # before anything is trained
     files = (subject_weights, "--subject-weights"), (motion_weights, "--motion-weights")
@@ -66,15 +64,13 @@ def _read(resources: Resources, plan: AdapterPlan, path: Path | None, option: st
     if path is None:
         return None
     # How it was trained is its own affair. The base model, which takes long to load, is known by its files.
-    expected = {"method": resources.method.name, "kind": plan.kind, "base_model": resources.keys.base_model}
+    expected = {"method": resources.method.name, "kind": plan.role, "base_model": resources.keys.base_model}
     tensors, schema = read_weights(path, f"give {option} a whole file that was trained or imported", **expected)
     method, base = resources.method, describe_base_model(resources.params.base_model)
-    identity = plan.kind == "identity"
     with torch.device("meta"):
-        module = method.subject_module(base) if identity else method.motion_module(base)
+        module = method.module(plan.role, base)
     check_fit(module, tensors, path)
-    recipe = method.subject_recipe() if identity else method.motion_recipe()
-    placement, trained = recipe.get("placement"), schema.get("recipe", {}).get("placement")
+    placement, trained = method.recipe(plan.role).get("placement"), schema.get("recipe", {}).get("placement")
     if trained is not None and trained != placement:
         raise InputError(
             f"{path}: it was trained with placement {trained!r}, but {placement!r} is set; "

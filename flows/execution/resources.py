@@ -92,12 +92,9 @@ class Resources:
         if isinstance(planned, CellPlan):
             subject, motion = entries = catalog.subject(planned.subject), catalog.motion(planned.motion)
             here = keys.cell(subject, motion, planned.prompt, planned.seed)
-        elif planned.kind == "identity":
-            entries = (catalog.subject(planned.name),)
-            here = keys.identity(*entries)
         else:
-            entries = (catalog.motion(planned.name),)
-            here = keys.motion(*entries)
+            entries = (catalog.entry(planned.role, planned.name),)
+            here = keys.adapter(*entries)
         if here.key != planned.key:
             raise InputError(
                 "data/ or models/ is not what it was where the benchmark was planned; bring them to one version on every "

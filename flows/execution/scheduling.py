@@ -7,6 +7,7 @@ from prefect import task
 from rich.text import Text
 
 from dreamvideo.params import Params
+from dreamvideo.roles import Role
 from flows.execution.adapters import train_adapter_task
 from flows.execution.cells import run_cell_task
 from flows.execution.failures import stop_if_disk_is_full
@@ -50,8 +51,8 @@ def train_missing(tracking: Tracking, plan: Plan, params: Params) -> dict[str, s
     finished = tracking.finished("adapter")
     wanted = {adapter.key: adapter for adapter in plan.adapters}
     missing = [adapter for key, adapter in wanted.items() if key not in finished]
-    # Identities last, as they take less: no worker then waits for long.
-    missing.sort(key=lambda adapter: adapter.kind == "identity")
+    # Subjects last, since they take less time: then no worker waits for long at the end.
+    missing.sort(key=lambda adapter: adapter.role is Role.SUBJECT)
     params_json = params.model_dump_json()
 
     def conclude(adapter: AdapterPlan, trained: Callable[[], str | None]) -> bool:
@@ -59,7 +60,7 @@ def train_missing(tracking: Tracking, plan: Plan, params: Params) -> dict[str, s
             run_id = trained()
         except Exception as error:  # its cells will fail for want of it; the others need not
             stop_if_disk_is_full(error)
-            console.print(Text(f"failed: {adapter.kind} {adapter.name}: {error}", "red"))
+            console.print(Text(f"failed: {adapter.role} {adapter.name}: {error}", "red"))
         else:
             if run_id is None:  # another worker has it, or has just finished it
                 elsewhere = tracking.find("adapter", adapter.key)

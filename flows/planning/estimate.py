@@ -8,6 +8,7 @@ from mlflow.entities import Run
 
 from dreamvideo.dataset.catalog import load_catalog
 from dreamvideo.params import ExecutionParams, Params
+from dreamvideo.roles import Role
 from flows.planning.plan import plan_selection
 from flows.planning.selection import Selection
 from flows.tracking.store import BYTES, GENERATION_KEY, KEY, Tracking
@@ -36,13 +37,10 @@ def estimate(params: Params, selection: Selection) -> list[str]:
     )
     keys = {run.data.tags[KEY] for run in (*adapter_runs, *cell_runs)}
     videos = {run.data.tags.get(GENERATION_KEY) for run in cell_runs}
-    wanted = {f"{kind} adapters": {a.key for a in plan.adapters if a.kind == kind} for kind in ("identity", "motion")}
+    wanted = {f"{role} adapters": {a.key for a in plan.adapters if a.role is role} for role in Role}
     to_score = {cell.key for cell in plan.cells if cell.generation_key in videos} - keys
     wanted |= {"combinations": {cell.key for cell in plan.cells} - to_score, "videos to score again": to_score}
-    runs = {
-        f"{k} adapters": [r for r in adapter_runs if r.data.tags["dreamvideo.adapter"] == k]
-        for k in ("identity", "motion")
-    }
+    runs = {f"{role} adapters": [r for r in adapter_runs if r.data.tags["dreamvideo.adapter"] == role] for role in Role}
     runs["combinations"] = [run for run in cell_runs if "video_of" not in run.data.params]
     rates = {what: _typical(found, _seconds) for what, found in runs.items()}
     if params.execution.overlap:  # a run then waits for its turn to sample, which is what takes the time

@@ -9,6 +9,7 @@ from dreamvideo.dataset.catalog import Catalog, Motion, Subject, check_prompt
 from dreamvideo.files import content_key, weights_key
 from dreamvideo.methods.contract import Method
 from dreamvideo.params import Params
+from dreamvideo.roles import Role
 from dreamvideo.weights import check_weights
 from evaluation.metrics import metric_names
 
@@ -19,7 +20,7 @@ SCORING_REVISION = 2  # raise it when the code of a metric changes what comes ou
 class AdapterPlan:
     """One adapter to be trained: of a subject or of a motion."""
 
-    kind: str  # "identity" or "motion"
+    role: Role
     name: str
     key: str
 
@@ -35,6 +36,14 @@ class VideoPlan:
     subject_key: str
     motion_key: str
     generation_key: str  # decides the video
+
+    @property
+    def adapters(self) -> tuple[AdapterPlan, AdapterPlan]:
+        """The plans of the subject's adapter and of the motion's."""
+        return (
+            AdapterPlan(Role.SUBJECT, self.subject, self.subject_key),
+            AdapterPlan(Role.MOTION, self.motion, self.motion_key),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,25 +94,17 @@ class Keys:
         data = {"num_frames": self.params.data.num_frames, "fps": self.params.data.fps}
         return content_key({**self._base, **composing, **data})
 
-    def identity(self, subject: Subject) -> AdapterPlan:
-        """The plan for a subject's adapter."""
-        key = self._key_of(
-            "identity",
-            subject.name,
-            lambda: {**self._base, "recipe": self.method.subject_recipe(), "subject": subject.content_key},
-        )
-        return AdapterPlan("identity", subject.name, key)
+    def adapter(self, entry: Subject | Motion) -> AdapterPlan:
+        """The plan for the adapter of a subject or a motion."""
+        key = self._key_of(entry.role, entry.name, lambda: self._adapter_content(entry))
+        return AdapterPlan(entry.role, entry.name, key)
 
-    def motion(self, motion: Motion) -> AdapterPlan:
-        """The plan for a motion's adapter."""
+    def _adapter_content(self, entry: Subject | Motion) -> dict:
+        """Everything that decides an adapter. A subject is learnt from single images, whatever the length of a clip."""
         data = self.params.data
-        recipe = {"num_frames": data.num_frames, "fps": data.fps}
-        key = self._key_of(
-            "motion",
-            motion.name,
-            lambda: {**self._base, **recipe, "recipe": self.method.motion_recipe(), "motion": motion.content_key},
-        )
-        return AdapterPlan("motion", motion.name, key)
+        clips = {"num_frames": data.num_frames, "fps": data.fps} if entry.role is Role.MOTION else {}
+        recipe = self.method.recipe(entry.role)
+        return {**self._base, **clips, "recipe": recipe, entry.role.noun: entry.content_key}
 
     def cell(self, subject: Subject, motion: Motion, prompt: str, seed: int) -> CellPlan:
         """The plan for one combination.
@@ -114,7 +115,7 @@ class Keys:
             prompt: with the placeholder ``*``, and nothing left to fill in.
             seed: the user's seed.
         """
-        adapters = self.identity(subject).key, self.motion(motion).key
+        adapters = self.adapter(subject).key, self.adapter(motion).key
         generation_key = self._generation(*adapters, prompt, seed)
         key = content_key([generation_key, *self._scored_by(subject, motion)])
         return CellPlan(subject.name, motion.name, prompt, seed, *adapters, generation_key, key)

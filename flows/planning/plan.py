@@ -55,8 +55,8 @@ def plan_benchmark(
         InputError: two combinations would be the same cell.
     """
     keys = Keys(params, build_method(params), catalog)
-    adapters = [keys.identity(catalog.subject(name)) for name in subjects]
-    adapters += [keys.motion(catalog.motion(name)) for name in motions]
+    adapters = [keys.adapter(catalog.subject(name)) for name in subjects]
+    adapters += [keys.adapter(catalog.motion(name)) for name in motions]
     cells = []
     for subject in map(catalog.subject, subjects):
         for motion in map(catalog.motion, motions):

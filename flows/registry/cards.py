@@ -3,20 +3,22 @@
 from collections.abc import Mapping
 from html import escape
 
+from dreamvideo.roles import Role
+
 LONGEST = 3800  # characters without the scores; the registry's database takes 5000 in all
 SCORES = "\n\n## Scores\n"
 _FREE_TEXT = 300  # characters of a field that a person wrote
 
 
 def adapter_card(
-    name: str, kind: str, of: str, base: str, run: Mapping[str, str], source: str, licence: str, forbids: bool,
+    name: str, role: Role, of: str, base: str, run: Mapping[str, str], source: str, licence: str, forbids: bool,
     data_hash: str, sha256: str,
 ) -> str:  # fmt: skip
     """The card of an adapter.
 
     Args:
         name: of the registered model.
-        kind: "identity" or "motion".
+        role: what the adapter learnt.
         of: the words for what was learnt.
         base: name of the base model.
         run: the parameters of the training's run.
@@ -32,7 +34,7 @@ def adapter_card(
         f"""\
 # {name}
 
-The {kind} adapter of *{_plain(of)}* for the base model {base}: {run["parameters"]} parameters, trained with
+The {role} adapter of *{_plain(of)}* for the base model {base}: {run["parameters"]} parameters, trained with
 {run["method"]}. It works with that base model (weights {run["base_model"]}) and that method alone.
 
 ## Data
@@ -45,7 +47,7 @@ Version of the dataset: {data_hash}.
 ## Use
 `mlflow models serve -m models:/composition.{base}@champion --env-manager local` serves the champions. This version alone:
 `mlflow artifacts download -u models:/{name}/VERSION -d FOLDER`, then
-`dreamvideo generate --{"subject" if kind == "identity" else "motion"}-weights FOLDER/adapter.safetensors ...`.
+`dreamvideo generate --{role.noun}-weights FOLDER/adapter.safetensors ...`.
 SHA-256 of adapter.safetensors: {sha256}."""
     )
 

@@ -11,15 +11,16 @@ from rich.table import Table
 
 from dreamvideo.errors import InputError
 from dreamvideo.params import Params, PromotionParams
+from dreamvideo.roles import Role
 from evaluation.metrics import METRICS
 from evaluation.non_inferiority import Comparison, check_margins, non_inferiority
 from evaluation.statistics import CELL
 from flows.execution.cells import COMPOSITION, MOTION_KEY, SCORING, SUBJECT_KEY
-from flows.registry.models import kind_of
+from flows.registry.models import role_of
 from flows.tracking.store import KEY, Tracking
 
 # By what a cell names the version that it used.
-_USED = {"identity": SUBJECT_KEY, "motion": MOTION_KEY, "composition": COMPOSITION}
+_USED = {Role.SUBJECT: SUBJECT_KEY, Role.MOTION: MOTION_KEY, None: COMPOSITION}
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ def show(evidence: Evidence, console: Console) -> None:
 
 def _cells(tracking: Tracking, version: ModelVersion, metrics: list[str]) -> pd.DataFrame:
     """The finished cells that used a version, newest first."""
-    used = _USED[kind_of(version.name)]
+    used = _USED[role_of(version.name)]
     runs = tracking.runs("cell", {used: version.tags[KEY]})
     others = sorted(set(_USED.values()) - {used})
     return pd.DataFrame(

@@ -11,18 +11,25 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_DOES_NOT_EXIST, ErrorCode
 
 from dreamvideo.errors import InputError, unknown_name
+from dreamvideo.roles import Role
 from flows.tracking.store import KEY, SHA256, Tracking
 
 CHAMPION, CHALLENGER = "champion", "challenger"
+COMPOSITION = "composition"  # the first word of a name that is of no role: the model that composes two adapters
 BORN = "dreamvideo.born"  # tells a model from one of the same name that was deleted
 _WORD = "[a-z0-9_]+"
-_NAME = re.compile(rf"(?:identity|motion)\.{_WORD}\.{_WORD}|composition\.{_WORD}")
+_NAME = re.compile(rf"(?:{'|'.join(Role)})\.{_WORD}\.{_WORD}|{COMPOSITION}\.{_WORD}")
 _KEY = re.compile("[0-9a-f]{64}")
 
 
-def model_name(kind: str, base: str, name: str | None = None) -> str:
-    """The name of a registered model: of a subject's or a motion's adapters, or of the composition."""
-    return checked_name(".".join([kind, base, *([name] if name else [])]))
+def adapter_model(role: Role, base: str, name: str) -> str:
+    """The name of the registered model that holds the adapters of a subject or a motion."""
+    return checked_name(f"{role}.{base}.{name}")
+
+
+def composition_model(base: str) -> str:
+    """The name of the registered model that composes the adapters of a base model."""
+    return checked_name(f"{COMPOSITION}.{base}")
 
 
 def checked_name(name: str) -> str:
@@ -39,9 +46,10 @@ def checked_name(name: str) -> str:
     return name
 
 
-def kind_of(name: str) -> str:
-    """What a registered model is of: "identity", "motion" or "composition"."""
-    return name.partition(".")[0]
+def role_of(name: str) -> Role | None:
+    """The role of a registered model's adapters; None for a composition."""
+    word = name.partition(".")[0]
+    return None if word == COMPOSITION else Role(word)
 
 
 def registered_models(tracking: Tracking) -> list[RegisteredModel]:

@@ -23,6 +23,7 @@ from dreamvideo.dataset.catalog import check_words, verify_files
 from dreamvideo.errors import InputError
 from dreamvideo.files import content_key, sha256_file
 from dreamvideo.params import Params, validated
+from dreamvideo.roles import Role
 from dreamvideo.weights import read_weights
 from flows.execution.adapters import adapter_schema
 from flows.execution.cells import Tensors, generate_video
@@ -32,7 +33,7 @@ from flows.planning.keys import AdapterPlan
 from flows.planning.plan import Plan
 from flows.planning.selection import COMBINATION
 from flows.registry.cards import composition_card
-from flows.registry.models import champion, fetch_version, model_name, versions
+from flows.registry.models import adapter_model, champion, composition_model, fetch_version, role_of, versions
 from flows.registry.versions import METHOD, register_adapter, register_version
 from flows.tracking.leases import claimed, made_once
 from flows.tracking.store import KEY, SHA256, flatten
@@ -44,7 +45,7 @@ KEPT_WEIGHTS = 16  # adapters in memory
 SIGNATURE = ModelSignature(
     inputs=Schema([ColSpec("string", "subject"), ColSpec("string", "motion"), ColSpec("string", "prompt"),
                    ColSpec("long", "seed")]),
-    outputs=Schema([ColSpec("string", "video"), ColSpec("string", "identity"), ColSpec("string", "motion")]),
+    outputs=Schema([ColSpec("string", "video"), *(ColSpec("string", role.value) for role in Role)]),
 )  # fmt: skip
 
 
@@ -75,9 +76,9 @@ def register_composition(resources: Resources) -> ModelVersion | None:
         The version; None where the profile has no policy of promotion, or the method trains nothing to compose.
     """
     params, tracking, base = resources.params, resources.tracking, resources.params.base_model.name
-    if params.promotion is None or not (resources.method.subject_recipe() and resources.method.motion_recipe()):
+    if params.promotion is None or not all(map(resources.method.trains, Role)):
         return None
-    name = model_name(KIND, base)
+    name = composition_model(base)
     run_id, _ = made_once(lambda: _log_composition(resources, name))
     run = tracking.get(run_id)
     settings = flatten({**params.sampling.model_dump(), **resources.method.composition_recipe()})
@@ -136,7 +137,7 @@ def _load_pyfunc(path: str) -> "Composition":
     key = content.pop(KEY_FIELD)
     content["tracking"]["uri"] = mlflow.get_tracking_uri()
     resources = Resources(validated(Params, content, FILE))
-    name = model_name(KIND, resources.params.base_model.name)
+    name = composition_model(resources.params.base_model.name)
     digest = sha256_file(Path(path))
     if not any(known.tags.get(SHA256) == digest for known in versions(resources.tracking, name)):
         raise InputError(f"{name}: {FILE} is not what any version was registered with; roll back to one that is whole")
@@ -178,7 +179,7 @@ class Composition:
                 made = [self._generate(*one) for one in wanted]
         except InputError as error:
             raise MlflowException(str(error), INVALID_PARAMETER_VALUE) from error
-        return pd.DataFrame(made, columns=["video", "identity", "motion"])
+        return pd.DataFrame(made, columns=["video", *Role])
 
     def _look_up(self, row: dict) -> tuple[dict, ModelVersion, ModelVersion]:
         """A row that can be done, and the champions that it needs."""
@@ -187,8 +188,8 @@ class Composition:
             raise InputError(f"seed is {row['seed']}, must be 0 or more")
         names = self._resources.catalog.subject(row["subject"]).name, self._resources.catalog.motion(row["motion"]).name
         found = [
-            champion(self._resources.tracking, model_name(kind, self._base_name, name))
-            for kind, name in zip(("identity", "motion"), names, strict=True)
+            champion(self._resources.tracking, adapter_model(role, self._base_name, name))
+            for role, name in zip(Role, names, strict=True)
         ]
         return row, *found
 
@@ -208,7 +209,8 @@ class Composition:
         if known not in self._weights:
             if len(self._weights) >= KEPT_WEIGHTS:
                 del self._weights[next(iter(self._weights))]
-            kind, _, name = version.name.split(".")
-            schema = adapter_schema(self._resources, AdapterPlan(kind, name, version.tags[KEY]))
+            schema = adapter_schema(
+                self._resources, AdapterPlan(role_of(version.name), version.name.rpartition(".")[2], version.tags[KEY])
+            )
             self._weights[known], _ = read_weights(fetch_version(self._resources.tracking, version), **schema)
         return self._weights[known]

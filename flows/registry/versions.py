@@ -17,7 +17,7 @@ from flows.execution.resources import Resources
 from flows.planning.keys import AdapterPlan
 from flows.registry.cards import adapter_card, with_scores
 from flows.registry.history import FIRST, decide, decisions, settle
-from flows.registry.models import BORN, CHALLENGER, CHAMPION, aliases, model_name, versions
+from flows.registry.models import BORN, CHALLENGER, CHAMPION, adapter_model, aliases, role_of, versions
 from flows.tracking.store import KEY, SHA256, Tracking
 
 METHOD, LICENCE, NON_COMMERCIAL = "dreamvideo.method", "dreamvideo.licence", "dreamvideo.non_commercial"
@@ -36,14 +36,12 @@ def register_adapter(resources: Resources, plan: AdapterPlan, run_id: str) -> Mo
     Returns:
         The version; None where the profile has no policy of promotion, or the method trains nothing.
     """
-    recipe = {"identity": resources.method.subject_recipe, "motion": resources.method.motion_recipe}[plan.kind]()
-    if resources.params.promotion is None or not recipe:
+    if resources.params.promotion is None or not resources.method.trains(plan.role):
         return None
     base = resources.params.base_model.name
-    name = model_name(plan.kind, base, plan.name)
+    name = adapter_model(plan.role, base, plan.name)
     run = resources.tracking.get(run_id)
-    entry = resources.catalog.subject(plan.name) if plan.kind == "identity" else resources.catalog.motion(plan.name)
-    of = entry.class_word if plan.kind == "identity" else entry.words
+    entry = resources.catalog.entry(plan.role, plan.name)
     forbids = non_commercial(entry.licence)
     tags = {
         SHA256: run.data.tags[SHA256],
@@ -54,7 +52,7 @@ def register_adapter(resources: Resources, plan: AdapterPlan, run_id: str) -> Mo
         NON_COMMERCIAL: str(forbids).lower(),
     }
     card = adapter_card(
-        name, plan.kind, f"{plan.name} ({of})", base, run.data.params, entry.source, entry.licence, forbids,
+        name, plan.role, f"{plan.name} ({entry.words})", base, run.data.params, entry.source, entry.licence, forbids,
         tags[DATA_HASH], tags[SHA256],
     )  # fmt: skip
     return register_version(resources.tracking, name, plan.key, run, "", tags, card)
@@ -140,9 +138,8 @@ def record_scores(tracking: Tracking, benchmark: str, cells: pd.DataFrame, regis
         registered: the versions that it used.
     """
     for version in registered:
-        kind, *_, of = version.name.split(".")
-        column = {"identity": "subject", "motion": "motion"}.get(kind)
-        used = cells[cells[column] == of] if column else cells
+        role, of = role_of(version.name), version.name.rpartition(".")[2]
+        used = cells[cells[role.noun] == of] if role else cells
         if used.empty:
             continue
         means = used[[name for name in metric_names() if name in used]].mean().dropna()

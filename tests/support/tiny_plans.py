@@ -78,7 +78,7 @@ def plan(params: Params, catalog: Catalog, subjects=SUBJECTS, motions=MOTIONS, p
 
 
 def adapters(plan: Plan, kind: str) -> dict[str, str]:
-    return {adapter.name: adapter.key for adapter in plan.adapters if adapter.kind == kind}
+    return {adapter.name: adapter.key for adapter in plan.adapters if adapter.role == kind}
 
 
 def cells(plan: Plan, key: str = "key") -> dict[tuple, str]:

@@ -10,6 +10,7 @@ from dreamvideo.base_models.contract import VideoDiffusionModel
 from dreamvideo.errors import InputError
 from dreamvideo.files import sha256_file
 from dreamvideo.params import ExecutionParams, load_params
+from dreamvideo.roles import Role
 from evaluation.metrics import METRICS, Metric
 from flows.benchmark import run_benchmark
 from flows.execution import adapters as customize
@@ -76,7 +77,7 @@ def test_nothing_is_recorded_under_a_key_of_other_data(project, first):
     params = load_params().model_copy(update={"methods": narrow})
     resources = Resources(params)
     dog, van = resources.catalog.subject("dog"), resources.catalog.subject("van")
-    planned = [resources.keys.identity(dog), resources.keys.cell(dog, resources.catalog.motion("square"), "a *", 7)]
+    planned = [resources.keys.adapter(dog), resources.keys.cell(dog, resources.catalog.motion("square"), "a *", 7)]
     whole = catalog.read_text()
     catalog.write_text(whole.replace("class_word: dog", "class_word: cat"))
     attempts = (
@@ -91,22 +92,20 @@ def test_nothing_is_recorded_under_a_key_of_other_data(project, first):
     pixels = image.read_bytes()
     image.write_bytes(pixels + b"0")
     with pytest.raises(InputError, match=f"{image.name} differs from its SHA-256"):
-        customize.train_adapter(resources, resources.keys.identity(van))
+        customize.train_adapter(resources, resources.keys.adapter(van))
     image.write_bytes(pixels)
     assert len(runs_of("adapter")) == before
 
 
 def test_an_adapter_is_trained_by_as_many_threads_as_a_worker_has_whatever_trains_it(first, monkeypatch):
-    seen, real = [], customize._train_identity
-    monkeypatch.setattr(
-        customize, "_train_identity", lambda *given: seen.append(torch.get_num_threads()) or real(*given)
-    )
+    seen, real = [], customize.train
+    monkeypatch.setattr(customize, "train", lambda *given: seen.append(torch.get_num_threads()) or real(*given))
     params, before = load_params(), torch.get_num_threads()
     narrow = {"dreamvideo": params.methods["dreamvideo"] | {"bottleneck": 0.25}}
     spread = {"methods": narrow, "execution": ExecutionParams(runner="processes", workers=2)}
     torch.set_num_threads(2)
     try:
-        customize.customize(params.model_copy(update=spread), "identity", "dog")
+        customize.customize(params.model_copy(update=spread), Role.SUBJECT, "dog", lambda *_: None)
         assert (seen, torch.get_num_threads()) == ([1], 2)
     finally:
         torch.set_num_threads(before)
@@ -239,14 +238,14 @@ def refuse(*_, **__):
 
 
 def test_an_adapter_that_cannot_be_trained_fails_its_cells_only(first, monkeypatch):
-    real = customize._train_identity
+    real = customize.train
 
-    def breaks_on_vans(resources, plan, folder):
+    def breaks_on_vans(resources, plan):
         if plan.name == "van":
             raise FloatingPointError("the loss became nan [/at step 1]")
-        return real(resources, plan, folder)
+        return real(resources, plan)
 
-    monkeypatch.setattr(customize, "_train_identity", breaks_on_vans)
+    monkeypatch.setattr(customize, "train", breaks_on_vans)
     params = load_params()
     options = params.methods["dreamvideo"]
     longer = options | {"textual_inversion": options["textual_inversion"] | {"steps": 3}}
@@ -257,7 +256,7 @@ def test_an_adapter_that_cannot_be_trained_fails_its_cells_only(first, monkeypat
 
 def test_a_damaged_adapter_fails_its_cells_and_the_next_run_trains_it_again(first):
     tracking, resources = Tracking(load_params().tracking), Resources(load_params())
-    damaged = tracking.find("adapter", resources.keys.identity(resources.catalog.subject("dog")).key)
+    damaged = tracking.find("adapter", resources.keys.adapter(resources.catalog.subject("dog")).key)
     path = Path("mlruns") / damaged.info.run_id / "artifacts/adapter.safetensors"
     path.write_bytes(path.read_bytes()[:-8])
     with pytest.raises(Damaged, match="not what was stored"):

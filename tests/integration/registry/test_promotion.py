@@ -77,7 +77,7 @@ def test_a_benchmark_that_reuses_everything_registers_nothing_new(first):
 
 def test_two_workers_that_register_at_once_make_one_version_of_a_model_that_was_deleted(first):
     resources = Resources(params())
-    plan = resources.keys.motion(resources.catalog.motion("square"))
+    plan = resources.keys.adapter(resources.catalog.motion("square"))
     name = "motion.pocket.square"
     run_id = version(tracking(), name, 1).run_id
     tracking().client.delete_registered_model(name)
@@ -96,10 +96,10 @@ def test_two_workers_that_register_at_once_make_one_version_of_a_model_that_was_
 def test_a_profile_without_a_policy_and_a_method_without_training_register_nothing(first):
     resources = Resources(params(policy=None))
     dog = versions(tracking(), DOG)[0]
-    plan = resources.keys.identity(resources.catalog.subject("dog"))
+    plan = resources.keys.adapter(resources.catalog.subject("dog"))
     assert register_adapter(resources, plan, dog.run_id) is None
     bare = Resources(load_params(method="uncustomized"))
-    assert register_adapter(bare, bare.keys.identity(bare.catalog.subject("dog")), dog.run_id) is None
+    assert register_adapter(bare, bare.keys.adapter(bare.catalog.subject("dog")), dog.run_id) is None
 
 
 def test_a_new_recipe_makes_a_challenger_and_the_benchmark_proposes_it(second):

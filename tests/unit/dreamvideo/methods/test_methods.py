@@ -8,13 +8,14 @@ from pydantic import BaseModel
 
 from dreamvideo.errors import InputError
 from dreamvideo.methods import methods
+from dreamvideo.roles import Role
 from dreamvideo.weights import check_fit
 from tests.support.method_trials import bits, both, build, output, same, trained
 from tests.support.tiny import QuietModel, TinyModel, tiny_options
 
 every_method = pytest.mark.parametrize("name", list(methods))
 # Those that have something to learn: all but the base model itself.
-every_learner = pytest.mark.parametrize("name", [name for name in methods if methods[name].Options.model_fields])
+every_learner = pytest.mark.parametrize("name", [name for name in methods if any(map(build(name).trains, Role))])
 
 
 @every_method
@@ -128,7 +129,7 @@ def test_subject_and_motion_each_act_alone(name):
 @every_method
 def test_recipes_share_out_all_options(name):
     method = build(name)
-    recipes = method.subject_recipe(), method.motion_recipe(), method.composition_recipe()
+    recipes = *map(method.recipe, Role), method.composition_recipe()
     assert set().union(*recipes) == set(method.Options.model_fields)
     for recipe in recipes:
         assert all(recipe[key] == method.options.model_dump()[key] for key in recipe)

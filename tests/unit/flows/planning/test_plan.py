@@ -19,7 +19,7 @@ from tests.support.tiny_plans import (
 
 
 def test_a_plan_covers_every_combination_once(before):
-    assert [(a.kind, a.name) for a in before.adapters] == [
+    assert [(a.role, a.name) for a in before.adapters] == [
         *(("identity", name) for name in SUBJECTS), *(("motion", name) for name in MOTIONS)
     ]  # fmt: skip
     assert [(c.subject, c.motion) for c in before.cells] == [(s, m) for s in SUBJECTS for m in MOTIONS for _ in (0, 1)]

@@ -4,19 +4,20 @@ import pandas as pd
 import pytest
 
 from dreamvideo.errors import InputError
+from dreamvideo.roles import Role
 from evaluation.statistics import CELL
 from flows.execution.cells import SCORING
 from flows.registry.cards import adapter_card, composition_card, with_scores
 from flows.registry.comparison import _paired
 from flows.registry.history import AUTOMATIC, FIRST, PROMOTION, ROLLBACK, Decision, undone_by_rollback
-from flows.registry.models import checked_name, kind_of, model_name
+from flows.registry.models import adapter_model, checked_name, composition_model, role_of
 
 NAME = "identity.pocket.dog"
 
 
 def test_names_say_kind_base_and_what_was_learnt():
-    assert model_name("identity", "pocket", "dog") == NAME and kind_of(NAME) == "identity"
-    assert model_name("composition", "modelscope") == "composition.modelscope"
+    assert adapter_model(Role.SUBJECT, "pocket", "dog") == NAME and role_of(NAME) is Role.SUBJECT
+    assert composition_model("modelscope") == "composition.modelscope" and role_of("composition.modelscope") is None
 
 
 @pytest.mark.parametrize(
@@ -43,7 +44,7 @@ def test_a_name_that_could_break_a_filter_a_path_or_a_page_is_refused(name):
 
 def card(**changes) -> str:
     told = {
-        "name": NAME, "kind": "identity", "of": "dog (puppy)", "base": "pocket", "source": "a camera",
+        "name": NAME, "role": Role.SUBJECT, "of": "dog (puppy)", "base": "pocket", "source": "a camera",
         "run": {"method": "dreamvideo", "base_model": "abc", "parameters": "9", "b.steps": "2", "a.rate": "0.1"},
         "licence": "CC-BY-NC-4.0", "forbids": True, "data_hash": "md5.dir", "sha256": "0" * 64,
     }  # fmt: skip
@@ -63,7 +64,7 @@ def test_a_card_tells_what_it_is_of_what_and_what_is_allowed():
     ):
         assert told in text
     assert "no commercial use" not in card(licence="CC0-1.0", forbids=False)
-    assert "--motion-weights" in card(kind="motion") and "--subject-weights" in text
+    assert "--motion-weights" in card(role=Role.MOTION) and "--subject-weights" in text
 
 
 def test_what_a_person_wrote_cannot_become_markup_or_outgrow_the_card():
