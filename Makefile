@@ -1,5 +1,7 @@
-# `make demo` and `make test` need Python 3.11, make and git; all else is installed into .venv.
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
+# `make demo` and `make test` need Python 3.11, 3.12 or 3.13, make and git; all else is installed into .venv.
+# The newest Python that runs and can make an environment: a name on the path may lead to one that is not installed.
+PYTHON ?= $(or $(shell for name in python3.13 python3.12 python3.11; do \
+  $$name -c 'import ensurepip, venv' 2> /dev/null && echo $$name && break; done),python3)
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
@@ -9,16 +11,16 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile -c co
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test up down lint bench sweep pull clean
+.PHONY: help demo test up down lint docs bench sweep pull clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
 $(INSTALLED): pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.version_info[:2] == (3, 11) or sys.exit("Python 3.11 is needed, this is " + \
-	  sys.version.split()[0] + "; name one: make PYTHON=/usr/bin/python3.11 ...")'
+	@$(PYTHON) -c 'import sys; (3, 11) <= sys.version_info[:2] <= (3, 13) or sys.exit("This is Python " + \
+	  sys.version.split()[0] + "; Python 3.11, 3.12 or 3.13 is needed. Name one: make PYTHON=/usr/bin/python3.13 ...")'
 	$(PYTHON) -m venv $(VENV)
-	@# The pip that comes with Python 3.11 takes a minute longer to find the pinned versions.
+	@# The pip that comes with Python takes a minute longer to find the pinned versions.
 	$(PIP) pip
 	@# torch first and by its exact version: no other package may choose it
 	$(PIP) torch==2.13.0
@@ -38,9 +40,7 @@ demo: pull ## customise 2 subjects and 3 motions, generate and score the 6 combi
 DEMO_SUBJECTS := cat,racing_car
 DEMO_MOTIONS := wave_right,hop_right,diagonal_rise
 
-test: $(TOOLS) pull ## run the tests
-	$(BIN)/ruff check .
-	$(BIN)/lint-imports
+test: lint docs pull ## check the code, build the documentation, run the tests
 	$(BIN)/python -m pytest
 
 up: pull ## start a Prefect server, an MLflow server and a worker a GPU on this machine, and register the deployments
@@ -49,9 +49,13 @@ up: pull ## start a Prefect server, an MLflow server and a worker a GPU on this 
 down: ## stop what `make up` started; what it recorded stays
 	$(BIN)/dreamvideo server down
 
-lint: $(TOOLS) ## check the style, and which way imports run
+lint: $(TOOLS) ## check style, imports, types and the workflows
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
+	$(BIN)/actionlint
+
+docs: $(TOOLS) ## build the documentation site into site/; a broken link fails
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 bench: pull ## measure speed and orchestration cost on this machine
 	$(BIN)/python benchmarks/pocket.py

@@ -4,6 +4,8 @@ import importlib
 import multiprocessing
 import pkgutil
 import sys
+from importlib.metadata import version
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -27,6 +29,21 @@ INTERRUPTED = 130  # the exit code after Ctrl-C
 for _module in pkgutil.iter_modules(cli.__path__):
     if _module.name not in {"main", "options"}:
         app.add_typer(importlib.import_module(f"{cli.__name__}.{_module.name}").app)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(version("dreamvideo"))
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    """Options of every command."""
 
 
 def main() -> None:
