@@ -1,5 +1,5 @@
-# `make demo` and `make test` need Python 3.11, 3.12 or 3.13, make and git; all else is installed into .venv.
-# The newest Python that runs and can make an environment: a name on the path may lead to one that is not installed.
+# `make demo` and `make test` need Python 3.11, 3.12 or 3.13, make and git. They install everything else into .venv.
+# The newest Python that runs and can make an environment. A name on the path may belong to a Python that is not installed.
 PYTHON ?= $(or $(shell for name in python3.13 python3.12 python3.11; do \
   $$name -c 'import ensurepip, venv' 2> /dev/null && echo $$name && break; done),python3)
 VENV ?= .venv
@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 TOOLS := $(VENV)/.tools
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
-# pip would compile all of every package, for two minutes; Python compiles what is imported, and keeps it unless told not to.
+# pip would compile every package for two minutes. Python compiles only what it imports, and keeps it unless this variable is set.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
@@ -22,7 +22,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	@# The pip that comes with Python takes a minute longer to find the pinned versions.
 	$(PIP) pip
-	@# torch first and by its exact version: no other package may choose it
+	@# torch first and by its exact version, so that no other package chooses it
 	$(PIP) torch==2.13.0
 	$(PIP) -e .
 	@touch $@
@@ -43,10 +43,10 @@ DEMO_MOTIONS := wave_right,hop_right,diagonal_rise
 test: lint docs pull ## check the code, build the documentation, run the tests
 	$(BIN)/python -m pytest
 
-up: pull ## start a Prefect server, an MLflow server and a worker a GPU on this machine, and register the deployments
+up: pull ## start a Prefect server, an MLflow server and one worker for each GPU, and register the deployments
 	$(BIN)/dreamvideo server up
 
-down: ## stop what `make up` started; what it recorded stays
+down: ## stop the servers and workers of `make up`; their records stay
 	$(BIN)/dreamvideo server down
 
 lint: $(TOOLS) ## check style, imports, types and the workflows
@@ -61,9 +61,9 @@ bench: pull ## measure speed and orchestration cost on this machine
 	$(BIN)/python benchmarks/pocket.py
 	$(BIN)/python -m benchmarks.gpu
 
-sweep: pull ## search DreamVideo's step counts, rates and widths on subjects and motions that are not in the dataset
+sweep: pull ## try other steps, rates and widths of DreamVideo on subjects and motions outside the dataset
 	$(BIN)/python benchmarks/sweep.py
 
-clean: ## remove what runs leave; models, data and code stay
+clean: ## delete all runs, reports and checkpoints; models, data and code stay
 	@[ ! -x $(BIN)/dreamvideo ] || $(BIN)/dreamvideo server down
 	rm -rf reports mlruns mlflow.db checkpoints sweep server
