@@ -1,4 +1,4 @@
-"""The one exception for bad input, and the one way to suggest a near name."""
+"""Errors by kind. The message of each is one sentence for the user: what is wrong, and the remedy."""
 
 import difflib
 import re
@@ -8,8 +8,40 @@ from collections.abc import Iterable
 LONGEST = 200  # characters of another library's message within one of ours
 
 
-class InputError(ValueError):
-    """Bad input from a user: one sentence that names the field, the constraint, the value and the remedy."""
+class ProjectError(Exception):
+    """An error that the command line prints as one sentence, without a traceback."""
+
+    exit_code = 1
+
+
+class InputError(ProjectError, ValueError):
+    """A mistake of the user. The sentence names the field, the constraint, the value and the remedy."""
+
+    exit_code = 2
+
+
+class NotComparableError(InputError):
+    """Two runs or two versions share nothing that can be compared."""
+
+
+class ConflictError(ProjectError):
+    """Another process changed what this one works on."""
+
+
+class DamagedError(ProjectError):
+    """Something that was stored is missing, or is not what was stored."""
+
+
+class DiskFullError(ProjectError):
+    """The disk has no space left."""
+
+
+class OutOfMemoryError(ProjectError):
+    """The work does not fit into the memory of the GPU or of the machine."""
+
+
+class UnavailableError(ProjectError):
+    """A server does not answer, or refuses this machine."""
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str], prefix: str = "") -> InputError:

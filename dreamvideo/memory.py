@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
+from dreamvideo.errors import OutOfMemoryError
 from dreamvideo.params import ComputeParams, ExecutionParams
 
 
@@ -37,7 +38,7 @@ def memory_explained(what: str, remedy: str) -> Iterator[None]:
         remedy: what to do, as the functions below say.
 
     Raises:
-        RuntimeError: in place of torch's own error; the memory is free again for what comes next.
+        OutOfMemoryError: in place of torch's own error; the memory is free again for what comes next.
     """
     if torch.cuda.is_initialized():
         torch.cuda.reset_peak_memory_stats()  # an earlier stage's says nothing about this work
@@ -52,7 +53,7 @@ def memory_explained(what: str, remedy: str) -> Iterator[None]:
     if torch.cuda.is_available():
         used, total = torch.cuda.max_memory_allocated() / 2**30, torch.cuda.mem_get_info()[1] / 2**30
         there = f" (more than {used:.1f} GiB needed, the GPU has {total:.1f} GiB)"
-    raise RuntimeError(f"{what} does not fit into the GPU's memory{there}; {remedy}")
+    raise OutOfMemoryError(f"{what} does not fit into the GPU's memory{there}; {remedy}")
 
 
 def loading_remedy(compute: ComputeParams) -> str:

@@ -55,7 +55,7 @@ def run_benchmark(params: Params, selection: Selection) -> Outcome:
 
     Raises:
         InputError: bad parameters, names or data, and nothing has been trained then; or the disk is full.
-        Ended: another benchmark took this one for lost, and has ended its run; what it made is kept.
+        ConflictError: another benchmark took this one for lost, and has ended its run; what it made is kept.
     """
     catalog = load_catalog(params.data.root)
     plan_selection(params, catalog, selection)  # refuses bad names before anything starts

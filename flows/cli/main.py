@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from dreamvideo.errors import InputError, masked
+from dreamvideo.errors import InputError, ProjectError, masked
 from flows import cli
 
 app = typer.Typer(
@@ -47,38 +47,46 @@ def _options(
 
 
 def main() -> None:
-    """Entry point. Bad input prints one sentence and ends with exit code 2; --debug shows the traceback instead."""
+    """Entry point. An error ends with one sentence and an exit code; with --debug it ends with its traceback.
+
+    The exit code is 2 for a mistake of the user, 130 for Ctrl-C, and 1 for everything else.
+    """
     debug = "--debug" in sys.argv
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
-
     try:
         code = app(arguments, prog_name="dreamvideo", standalone_mode=False)
         if code == INTERRUPTED:  # Typer makes it of Ctrl-C
             raise KeyboardInterrupt
         raise SystemExit(code or 0)
-    except (InputError, typer.TyperException) as error:
-        if debug:
-            raise
-        if sentence := _sentence(error):
-            Console(stderr=True, highlight=False, soft_wrap=True).print(f"[red]error:[/] {_escaped(sentence)}")
-        raise SystemExit(2) from None
     except (SystemExit, KeyboardInterrupt, Exception) as error:
         if debug or (isinstance(error, SystemExit) and not _interrupted(error)):
             raise
-        if _interrupted(error):
-            for worker in multiprocessing.active_children():
-                worker.kill()  # it may not have received the signal; another process then takes over its run
-            Console(stderr=True).print("stopped; finished results are kept, and the same command continues from them")
-            raise SystemExit(INTERRUPTED) from None
-        message = f"[red]failed:[/] {type(error).__name__}: {_escaped(str(error))} (--debug shows where)"
-        Console(stderr=True, highlight=False, soft_wrap=True).print(message)
-        raise SystemExit(1) from None
+        code, sentence = _ending(error)
+        if sentence:
+            Console(stderr=True, highlight=False, soft_wrap=True).print(sentence)
+        raise SystemExit(code) from None
 
 
-def _sentence(error: InputError | typer.TyperException) -> str:
-    """What is wrong and what to do. It is empty for a group without a command, which has printed its help."""
-    if isinstance(error, InputError):
-        return str(error)
+def _ending(error: BaseException) -> tuple[int, str]:
+    """The exit code of an error and what to print of it."""
+    from flows.execution.failures import explained
+
+    if isinstance(error, typer.TyperException):
+        complaint = _complaint(error)
+        return InputError.exit_code, f"[red]error:[/] {_escaped(complaint)}" if complaint else ""
+    if isinstance(error, ProjectError):
+        return error.exit_code, f"[red]error:[/] {_escaped(str(error))}"
+    if _interrupted(error):
+        for worker in multiprocessing.active_children():
+            worker.kill()  # it may not have received the signal; another process takes over its run
+        return INTERRUPTED, "stopped; finished results are kept, and the same command continues from them"
+    if known := explained(error):
+        return known.exit_code, f"[red]error:[/] {_escaped(str(known))}"
+    return 1, f"[red]failed:[/] {type(error).__name__}: {_escaped(str(error))} (--debug shows where)"
+
+
+def _complaint(error: typer.TyperException) -> str:
+    """What Typer refuses, and where help is; empty where Typer has printed the help already."""
     complaint, context = " ".join(error.format_message().split()), getattr(error, "ctx", None)
     return f"{complaint.rstrip('.')}; see '{context.command_path} --help'" if complaint and context else complaint
 

@@ -11,6 +11,7 @@ from prefect import task
 
 from dreamvideo.dataset.clips import stride, write_clip
 from dreamvideo.dataset.images import read_image
+from dreamvideo.errors import DamagedError, ProjectError
 from dreamvideo.files import seed_from
 from dreamvideo.memory import memory_explained, sampling_remedy, scoring_remedy
 from dreamvideo.sample import invert_latents, sample_latents
@@ -21,7 +22,7 @@ from flows.execution.resources import Resources, resources_for
 from flows.planning.keys import AdapterPlan, CellPlan, VideoPlan
 from flows.tracking.leases import Taken, claimed
 from flows.tracking.reuse import reuse
-from flows.tracking.store import GENERATION_KEY, Damaged, flatten
+from flows.tracking.store import GENERATION_KEY, flatten
 
 KIND = "cell"
 # The keys of what a video was made of: adapters, and all else that decides it but prompt and seed; and of all that
@@ -68,7 +69,7 @@ def run_cell(
         resources.verify(plan)
         for adapter in plan.adapters:
             if adapter.key not in adapters:
-                raise RuntimeError(
+                raise ProjectError(
                     f"the adapter of {adapter.role.noun} {adapter.name} could not be trained; its failed run says why"
                 )
         subject, motion = resources.catalog.subject(plan.subject), resources.catalog.motion(plan.motion)
@@ -106,7 +107,7 @@ def _copied(resources: Resources, made: str, path: Path) -> bool:
     """Copy the video of an earlier run; returns False where it is damaged, so that it has to be generated again."""
     try:
         shutil.copyfile(reuse(resources.tracking, made), path)
-    except Damaged:
+    except DamagedError:
         return False
     return True
 
@@ -160,6 +161,6 @@ def load_adapter(resources: Resources, plan: AdapterPlan, run_id: str) -> Tensor
     """The weights of a trained adapter, checked against what the plan needs.
 
     Raises:
-        Damaged: they are not what was stored; the adapter counts as not trained from now on.
+        DamagedError: they are not what was stored; the adapter counts as not trained from now on.
     """
     return read_weights(resources.adapter_file(run_id), **adapter_schema(resources, plan))[0]

@@ -8,7 +8,7 @@ from dreamvideo.base_models import load_base_model
 from dreamvideo.base_models.contract import VideoDiffusionModel
 from dreamvideo.dataset.catalog import Catalog, load_catalog, verify_entry
 from dreamvideo.dataset.catalog_fields import CATALOG_NAME
-from dreamvideo.errors import InputError
+from dreamvideo.errors import ConflictError
 from dreamvideo.files import sha256_file
 from dreamvideo.memory import loading_remedy, memory_explained
 from dreamvideo.methods.contract import Method
@@ -86,7 +86,8 @@ class Resources:
         Data and weights may have changed since the plan was made, or be others on another machine.
 
         Raises:
-            InputError: it would not be, or a file that it is made of is not what the catalog says.
+            ConflictError: it would not be.
+            InputError: a file that it is made of is not what the catalog says.
         """
         catalog, keys = self.catalog, self.keys
         if isinstance(planned, CellPlan):
@@ -96,7 +97,7 @@ class Resources:
             entries = (catalog.entry(planned.role, planned.name),)
             here = keys.adapter(*entries)
         if here.key != planned.key:
-            raise InputError(
+            raise ConflictError(
                 "data/ or models/ is not what it was where the benchmark was planned; bring them to one version on every "
                 "machine, and run the same command again"
             )

@@ -17,7 +17,7 @@ from prefect.futures import PrefectFuture, as_completed
 from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_settings
 from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner, ThreadPoolTaskRunner
 
-from dreamvideo.errors import InputError, in_brief
+from dreamvideo.errors import InputError, OutOfMemoryError, UnavailableError, in_brief
 from dreamvideo.params import ExecutionParams
 from flows.execution.worker_processes import begin_worker
 
@@ -84,7 +84,7 @@ def _join(address: str) -> None:
     """Make this process one of a Ray cluster's.
 
     Raises:
-        InputError: nothing answers at the address, or it refuses this machine's token.
+        UnavailableError: nothing answers at the address, or it refuses this machine's token.
     """
     import ray
 
@@ -92,14 +92,14 @@ def _join(address: str) -> None:
     try:
         socket.create_connection((host, int(port)), timeout=10).close()  # Ray itself would ask for five minutes
     except (OSError, ValueError) as error:
-        raise InputError(
+        raise UnavailableError(
             f"params.yaml: execution.address is {address!r}, where no Ray cluster answers ({error}); give HOST:PORT of "
             "one, or start it there with 'ray start --head'"
         ) from error
     try:
         ray.init(address, ignore_reinit_error=True, log_to_driver=False)
     except (ConnectionError, RuntimeError, ray.exceptions.RayError) as error:
-        raise InputError(
+        raise UnavailableError(
             f"the Ray cluster at {address} does not let this machine in ({in_brief(error)}); save the token that 'ray get-auth-token' "
             "prints there as ~/.ray/auth_token here"
         ) from error
@@ -121,7 +121,7 @@ def results(
         its function is called, in the order of the items; otherwise all are handed over at once, and come as they end.
 
     Raises:
-        InputError: a process of this machine was killed, which ends the others of its pool, and all tasks that are left.
+        OutOfMemoryError: a process of this machine was killed, which ends the others of its pool, and all tasks that are left.
     """
     if execution.runner == "local":
         for item in items:
@@ -138,7 +138,7 @@ def _stop_if_killed(ended: PrefectFuture) -> None:
     try:
         ended.wait()
     except BrokenProcessPool as error:
-        raise InputError(
+        raise OutOfMemoryError(
             "a worker process was killed, probably for want of memory; lower execution.workers in params.yaml or end other "
             "programs, and run the same command again: what is finished is kept"
         ) from error

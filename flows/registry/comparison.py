@@ -9,7 +9,7 @@ from mlflow.entities.model_registry import ModelVersion
 from rich.console import Console
 from rich.table import Table
 
-from dreamvideo.errors import InputError
+from dreamvideo.errors import InputError, NotComparableError
 from dreamvideo.params import Params, PromotionParams
 from dreamvideo.roles import Role
 from evaluation.metrics import METRICS
@@ -78,12 +78,12 @@ def weigh(tracking: Tracking, params: Params, name: str, challenger: ModelVersio
         holder: the version that is.
 
     Raises:
-        InputError: no two of their cells differ in this version alone.
+        NotComparableError: no two of their cells differ in this version alone.
     """
     policy = policy_of(params)
     paired = _paired(*(_cells(tracking, one, list(policy.margins)) for one in (challenger, holder)))
     if paired.empty:
-        raise InputError(
+        raise NotComparableError(
             f"{name}: versions {challenger.version} and {holder.version} share no combination of subject, motion, prompt "
             "and seed that was finished, scored alike and made with the same in all but this version; run one benchmark "
             "with the settings of each that differ in nothing else, or where that cannot be (another base model, method "

@@ -17,7 +17,7 @@ from pathlib import Path
 from mlflow.entities import Run
 from mlflow.utils.mlflow_tags import MLFLOW_USER
 
-from dreamvideo.errors import InputError
+from dreamvideo.errors import ConflictError, InputError
 from dreamvideo.files import content_key
 from flows.registry.models import BORN, CHALLENGER, CHAMPION, aliases, registered_model
 from flows.tracking.leases import WORKER, Taken, claimed, is_alive
@@ -64,7 +64,7 @@ def decide(
         metrics: of the evidence, to be searched by.
 
     Raises:
-        InputError: another process decides, or has just decided, over the same model.
+        ConflictError: another process decides, or has just decided, over the same model.
     """
     born = _born(tracking, model)
     # Not their number, which is less where one was deleted; and named, as the keys of older decisions were of a number.
@@ -112,8 +112,8 @@ def _move(tracking: Tracking, run: Run) -> None:
     tracking.client.set_tag(run.info.run_id, MOVE, MOVED)
 
 
-def _meanwhile(model: str) -> InputError:
-    return InputError(
+def _meanwhile(model: str) -> ConflictError:
+    return ConflictError(
         f"{model}: someone else moved its champion just now; look with `dreamvideo model history {model}`"
     )
 

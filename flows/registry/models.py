@@ -10,7 +10,7 @@ from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_DOES_NOT_EXIST, ErrorCode
 
-from dreamvideo.errors import InputError, unknown_name
+from dreamvideo.errors import DamagedError, InputError, unknown_name
 from dreamvideo.roles import Role
 from flows.tracking.store import KEY, SHA256, Tracking
 
@@ -133,11 +133,11 @@ def fetch_version(tracking: Tracking, version: ModelVersion) -> Path:
     """The artifact of a version, checked against the hash that the version was registered with.
 
     Raises:
-        InputError: it is missing, or not what was registered.
+        DamagedError: it is missing, or not what was registered.
     """
     recorded = tracking.get(version.run_id).data.tags.get(SHA256)
     if recorded != version.tags.get(SHA256):
-        raise InputError(
+        raise DamagedError(
             f"{version.name} version {version.version}: its run {version.run_id} says another SHA-256 than the registry; "
             "roll back to a version that is whole"
         )

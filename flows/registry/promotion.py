@@ -4,7 +4,7 @@ import json
 import tempfile
 from pathlib import Path
 
-from dreamvideo.errors import InputError
+from dreamvideo.errors import InputError, NotComparableError
 from dreamvideo.params import Params
 from flows.registry.comparison import Evidence, policy_of, weigh
 from flows.registry.history import AUTOMATIC, PROMOTION, ROLLBACK, decide, decisions, settle, undone_by_rollback
@@ -86,7 +86,7 @@ def propose(params: Params, tracking: Tracking, names: list[str], run_id: str) -
             if evidence.passes and params.promotion.automatic:
                 _move(tracking, evidence, AUTOMATIC)
             kept.append(evidence.as_json() | {"reason": evidence.reason})
-        except InputError as error:
+        except NotComparableError as error:
             kept.append({"model": name, "passes": False, "reason": str(error)})
     if not kept:
         return []

@@ -20,7 +20,7 @@ from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.types import ColSpec, Schema
 
 from dreamvideo.dataset.catalog import check_words, verify_files
-from dreamvideo.errors import InputError
+from dreamvideo.errors import DamagedError, InputError, ProjectError
 from dreamvideo.files import content_key, sha256_file
 from dreamvideo.params import Params, validated
 from dreamvideo.roles import Role
@@ -131,7 +131,8 @@ def _load_pyfunc(path: str) -> "Composition":
     """What MLflow calls to load the model; the store is the one that it was loaded from.
 
     Raises:
-        InputError: the file is not the one that was registered, or the data or the base model here are others.
+        DamagedError: the file is not the one that was registered.
+        InputError: the data or the base model here are others.
     """
     content = json.loads(Path(path).read_text())
     key = content.pop(KEY_FIELD)
@@ -140,7 +141,9 @@ def _load_pyfunc(path: str) -> "Composition":
     name = composition_model(resources.params.base_model.name)
     digest = sha256_file(Path(path))
     if not any(known.tags.get(SHA256) == digest for known in versions(resources.tracking, name)):
-        raise InputError(f"{name}: {FILE} is not what any version was registered with; roll back to one that is whole")
+        raise DamagedError(
+            f"{name}: {FILE} is not what any version was registered with; roll back to one that is whole"
+        )
     if resources.keys.composition != key:
         raise InputError(
             f"{name}: the base model in {resources.params.base_model.weights} is not the one that it was registered with; "
@@ -177,7 +180,7 @@ class Composition:
             wanted = [self._look_up(row) for row in rows.to_dict("records")]
             with self._lock:
                 made = [self._generate(*one) for one in wanted]
-        except InputError as error:
+        except ProjectError as error:
             raise MlflowException(str(error), INVALID_PARAMETER_VALUE) from error
         return pd.DataFrame(made, columns=["video", *Role])
 

@@ -11,7 +11,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
 
 from dreamvideo.dataset.licences import non_commercial
-from dreamvideo.errors import InputError
+from dreamvideo.errors import ConflictError
 from evaluation.metrics import METRICS, metric_names
 from flows.execution.resources import Resources
 from flows.planning.keys import AdapterPlan
@@ -112,7 +112,7 @@ def _seat(tracking: Tracking, name: str, version: int) -> None:
     known = [int(one.version) for one in versions(tracking, name)]
     history = decisions(tracking, name)
     if CHAMPION not in seated and not history:
-        with suppress(InputError):  # another worker is at it
+        with suppress(ConflictError):  # another worker decides it
             decide(tracking, name, FIRST, None, known[0], {"reason": "there was no other to hold it against"})
     was_champion = {known[0], *(decision.version for decision in history)}
     if version == known[-1] and version not in was_champion:

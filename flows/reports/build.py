@@ -8,7 +8,7 @@ from prefect import task
 
 from dreamvideo.base_models.loading import base_model_key
 from dreamvideo.dataset.catalog import Catalog, load_catalog
-from dreamvideo.errors import InputError
+from dreamvideo.errors import DamagedError, InputError
 from dreamvideo.files import replacing, weights_key
 from dreamvideo.params import Params
 from dreamvideo.weights import read_schema
@@ -137,7 +137,7 @@ def _cell(tracking: Tracking, catalog: Catalog, row: dict, run: Run | None) -> C
         return _failed(identity, _reason_of_failure(tracking, row["key"]))
     try:
         video = reuse(tracking, row["run_id"])
-    except InputError as error:
+    except DamagedError as error:
         return _failed(identity, str(error))
     seconds = run.data.metrics.get("seconds.generate", 0.0) + run.data.metrics.get("seconds.score", 0.0)
     metrics = {name: value for name, value in run.data.metrics.items() if "." not in name}  # no seconds, no bytes

@@ -7,7 +7,7 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from dreamvideo.errors import InputError
+from dreamvideo.errors import NotComparableError
 from dreamvideo.params import Params
 from evaluation.metrics import METRICS, metric_names
 from evaluation.statistics import CELL, paired_difference
@@ -28,8 +28,9 @@ def compare_runs(params: Params, first: str, second: str) -> pd.DataFrame:
         interval ``low`` to ``high`` as of :func:`evaluation.statistics.paired_difference`, and ``cells``.
 
     Raises:
-        InputError: a run is unknown or no benchmark, the two differ in data, base model or metric encoders, or they share
-            no finished cell.
+        InputError: a run is unknown or no benchmark.
+        NotComparableError: the two differ in data, base model or metric encoders, or they share no
+            finished cell.
     """
     tracking = Tracking(params.tracking)
     runs = [benchmark_run(tracking, run_id) for run_id in (first, second)]
@@ -40,14 +41,14 @@ def compare_runs(params: Params, first: str, second: str) -> pd.DataFrame:
     ]
     for name, value in bases[0].items():
         if bases[1][name] != value:
-            raise InputError(
+            raise NotComparableError(
                 f"the runs differ in their {name} ({value}; {bases[1][name]}), so their scores do not compare; "
                 "run both benchmarks anew on the same"
             )
     tables = [benchmark_cells(tracking, run_id) for run_id in (first, second)]
     shared = tables[0].merge(tables[1], on=CELL, suffixes=(".first", ".second"))
     if shared.empty:
-        raise InputError(
+        raise NotComparableError(
             f"runs {first} and {second} share no finished combination of subject, motion, prompt and seed; "
             "run both benchmarks over the same ones"
         )

@@ -5,7 +5,7 @@ from contextlib import suppress
 import pandas as pd
 from mlflow.entities import Run
 
-from dreamvideo.errors import InputError
+from dreamvideo.errors import NotComparableError
 from dreamvideo.params import Params
 from evaluation.metrics import METRICS
 from flows.reports.build import benchmark_run
@@ -53,6 +53,6 @@ def _last_comparison(params: Params, tracking: Tracking, run: Run) -> tuple[str,
     for other in tracking.runs("benchmark"):
         alike = all(other.data.tags.get(tag) == run.data.tags.get(tag) for tag in LIKE)
         if alike and other.info.start_time < run.info.start_time:
-            with suppress(InputError):  # other encoders, no combination in common
+            with suppress(NotComparableError):  # other encoders, no combination in common
                 return other.info.run_id, compare_runs(params, run.info.run_id, other.info.run_id)
     return None

@@ -15,7 +15,7 @@ from prefect.events.schemas.automations import EventTrigger, Posture
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.types import SecretDict
 
-from dreamvideo.errors import InputError
+from dreamvideo.errors import InputError, UnavailableError
 
 WEBHOOK = "DREAMVIDEO_ALERT_WEBHOOK"  # the environment variable that holds the URL; chat services take {"text": ...}
 BLOCK = "dreamvideo-alerts"
@@ -99,7 +99,7 @@ def _webhook(url: str) -> UUID:
         return Webhook(url=url, headers=SecretDict({"Content-Type": "application/json"})).save(BLOCK, overwrite=True)
     except PrefectHTTPStatusError as error:
         # Its own message repeats what was sent.
-        raise RuntimeError(f"Prefect does not take the webhook (status {error.response.status_code})") from None
+        raise UnavailableError(f"Prefect does not take the webhook (status {error.response.status_code})") from None
 
 
 def _forget_webhook(client: SyncPrefectClient) -> None:

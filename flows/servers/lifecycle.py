@@ -7,6 +7,7 @@ from http.client import HTTPException
 from subprocess import Popen
 from urllib.request import urlopen
 
+from dreamvideo.errors import UnavailableError
 from dreamvideo.params import Params
 from flows.servers.prefect_setup import register, workers_online
 from flows.servers.processes import Running, Service, running, start, started, stop
@@ -50,7 +51,7 @@ def up(settings: ServerSettings, params: Params, say: Callable[[str], None]) -> 
 
     Raises:
         InputError: a port is taken, or a database cannot be used; nothing has been started then.
-        RuntimeError: a service ended or did not become healthy, and is stopped again; or Prefect refuses the deployments.
+        UnavailableError: a service ended or did not become healthy, and is stopped again; or Prefect refuses the deployments.
     """
     services = [prefect_service(settings), mlflow_service(settings, params)]
     missing = _missing(services, say)
@@ -125,9 +126,11 @@ def _start_all(services: Iterable[Service], say: Callable[[str], None], is_ready
             while not is_ready(service):
                 log = FOLDER / f"{service.name}.log"
                 if process.poll() is not None:
-                    raise RuntimeError(f"{service.name} ended with exit code {process.returncode}; {log} says why")
+                    raise UnavailableError(f"{service.name} ended with exit code {process.returncode}; {log} says why")
                 if time.monotonic() > deadline:
-                    raise RuntimeError(f"{service.name} was not healthy after {HEALTHY_WITHIN:.0f} s; {log} says why")
+                    raise UnavailableError(
+                        f"{service.name} was not healthy after {HEALTHY_WITHIN:.0f} s; {log} says why"
+                    )
                 time.sleep(0.5)
             say(f"{service.name} is healthy")
     except BaseException:

@@ -12,7 +12,7 @@ from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.exceptions import ObjectNotFound
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from dreamvideo.errors import InputError
+from dreamvideo.errors import InputError, UnavailableError
 from flows.servers.alerts import WEBHOOK, set_up_alerts
 from flows.servers.services import POOL
 
@@ -28,7 +28,7 @@ def register(api: str, say: Callable[[str], None]) -> None:
 
     Raises:
         InputError: no prefect.yaml here, or a webhook that is none.
-        RuntimeError: Prefect refuses the deployments.
+        UnavailableError: Prefect refuses the deployments.
     """
     if not DEPLOYMENTS.exists():
         raise InputError(f"{DEPLOYMENTS}: no such file; run from the repository's folder")
@@ -46,7 +46,7 @@ def register(api: str, say: Callable[[str], None]) -> None:
         text=True,
     )
     if done.returncode:
-        raise RuntimeError(f"prefect deploy --all: {' '.join((done.stdout + done.stderr).split())[-1000:]}")
+        raise UnavailableError(f"prefect deploy --all: {' '.join((done.stdout + done.stderr).split())[-1000:]}")
     say(f"registered the deployments of {DEPLOYMENTS}")
 
 

@@ -15,8 +15,9 @@ from typing import TypeVar
 from mlflow.entities import Run, ViewType
 from mlflow.exceptions import MlflowException
 
+from dreamvideo.errors import ConflictError
 from flows.tracking.liveness import is_running, this_process
-from flows.tracking.store import KIND, REASON, Ended, Record, Tracking, by_key, tagged
+from flows.tracking.store import KIND, REASON, Record, Tracking, by_key, tagged
 
 WORKER, ALIVE, CLAIM = "dreamvideo.worker", "dreamvideo.alive", "dreamvideo.claim"
 HEARTBEAT = 30.0  # seconds
@@ -52,7 +53,7 @@ def claimed(
             created = record.run_id
             _look(tracking, kind, key, claim, created)
             yield record
-    except Ended as error:
+    except ConflictError as error:
         raise Taken(None) from error
     except Taken:
         if created:
@@ -67,7 +68,7 @@ def attended(
     """A run as :meth:`Tracking.run` gives it, that shows which worker is at it, and that the worker is alive.
 
     Raises:
-        Ended: another worker took this one for lost, and has ended the run.
+        ConflictError: another worker took this one for lost, and has ended the run.
     """
     signs = {WORKER: this_process(), ALIVE: f"{time.time():.0f}"}
     with tracking.run(kind, name, key, tags | signs, parent) as record, _heartbeat(tracking, record.run_id):

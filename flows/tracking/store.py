@@ -21,7 +21,7 @@ from mlflow.protos.databricks_pb2 import (
 )
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
 
-from dreamvideo.errors import InputError, masked
+from dreamvideo.errors import ConflictError, DamagedError, InputError, masked
 from dreamvideo.files import sha256_file
 from dreamvideo.params import TrackingParams
 from flows.tracking.address import TRACKING_URI, credentials_apart, use
@@ -33,14 +33,6 @@ BYTES = "artifact.bytes"  # metric of a run: the size of the artifact that it ke
 PAGE = 1000  # runs that are asked for at once
 MOST_METRICS = 800  # of one request, which may have 100 parameters and 100 tags too; a training's curve has more
 GENERATION_KEY = "dreamvideo.generation_key"  # of a cell: what decides its video, but not its scores
-
-
-class Damaged(InputError):
-    """An artifact that a run stored is gone, or is not what was stored."""
-
-
-class Ended(InputError):
-    """A run was ended by another process while this one was at it."""
 
 
 @dataclass
@@ -128,7 +120,7 @@ class Tracking:
         """A run that is FINISHED if the block succeeds, and FAILED with its reason if it raises.
 
         Raises:
-            Ended: another process has ended the run meanwhile; it stays as that left it.
+            ConflictError: another process has ended the run meanwhile; it stays as that left it.
         """
         tags = {KIND: kind, KEY: key, MLFLOW_RUN_NAME: name} | by_key(kind, key) | tags
         if parent:
@@ -145,7 +137,7 @@ class Tracking:
             self._fail(record, error)
             raise
         if status != "RUNNING":
-            raise Ended(
+            raise ConflictError(
                 f"run {record.run_id}: another process has ended it meanwhile, as {status}; "
                 "run the same command again: what is finished is kept"
             )
@@ -193,7 +185,7 @@ class Tracking:
         beside adapters and videos has no recorded hash, and is given as it is.
 
         Raises:
-            Damaged: the run has no such artifact, or it is not what was stored.
+            DamagedError: the run has no such artifact, or it is not what was stored.
             InputError: there is no such run, or the artifact store is not there.
             MlflowException, OSError: the store does not answer, or what it has cannot be read.
         """
@@ -201,7 +193,7 @@ class Tracking:
         path, tags = self._copy(run, artifact), run.data.tags
         recorded = tags[SHA256] if tags.get(ARTIFACT) == artifact else tags.get(_hash_tag(artifact))
         if recorded and sha256_file(path) != recorded:
-            raise Damaged(
+            raise DamagedError(
                 f"run {run_id}: its artifact {artifact} is not what was stored; "
                 "delete the run in MLflow, and the next run makes it again"
             )
@@ -223,7 +215,7 @@ class Tracking:
                 raise InputError(
                     f"{masked(root)} is not there or holds nothing, so no artifact can be read; mount it, or move it back to where it was"
                 ) from error
-            raise Damaged(
+            raise DamagedError(
                 f"run {run.info.run_id}: its artifact {artifact} is missing; "
                 "delete this run in MLflow and run the benchmark again"
             ) from error

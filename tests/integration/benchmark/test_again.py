@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from dreamvideo.base_models.contract import VideoDiffusionModel
-from dreamvideo.errors import InputError
+from dreamvideo.errors import DamagedError, InputError
 from dreamvideo.files import sha256_file
 from dreamvideo.params import ExecutionParams, load_params
 from dreamvideo.roles import Role
@@ -20,7 +20,7 @@ from flows.execution.scheduling import REUSED_FROM, VIDEO
 from flows.planning.selection import Selection
 from flows.reports.build import write_report
 from flows.tracking.leases import ALIVE, WORKER
-from flows.tracking.store import KEY, KIND, REASON, SHA256, Damaged, Tracking
+from flows.tracking.store import KEY, KIND, REASON, SHA256, Tracking
 from tests.integration.benchmark.conftest import runs_of
 from tests.integration.conftest import dreamvideo
 
@@ -220,7 +220,7 @@ def test_a_video_that_is_gone_is_made_again_but_not_one_that_the_store_withholds
     gone, withheld = runs_of("cell")[:2]
     (Path("mlruns") / gone.info.run_id / "artifacts/video.mp4").unlink()
     tracking = Tracking(load_params().tracking)
-    with pytest.raises(Damaged, match=r"its artifact video\.mp4 is missing"):
+    with pytest.raises(DamagedError, match=r"its artifact video\.mp4 is missing"):
         tracking.fetch(gone.info.run_id)
     monkeypatch.setattr(mlflow.artifacts, "download_artifacts", refuse)
     with pytest.raises(OSError, match="the store is away"):
@@ -259,7 +259,7 @@ def test_a_damaged_adapter_fails_its_cells_and_the_next_run_trains_it_again(firs
     damaged = tracking.find("adapter", resources.keys.adapter(resources.catalog.subject("dog")).key)
     path = Path("mlruns") / damaged.info.run_id / "artifacts/adapter.safetensors"
     path.write_bytes(path.read_bytes()[:-8])
-    with pytest.raises(Damaged, match="not what was stored"):
+    with pytest.raises(DamagedError, match="not what was stored"):
         tracking.fetch(damaged.info.run_id)
     _resources_for.cache_clear()  # as another process would begin
     outcome = run_benchmark(load_params(), Selection(seed=3))

@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 from benchmarks.chaos import store
-from dreamvideo.errors import InputError
+from dreamvideo.errors import DiskFullError
 from dreamvideo.params import load_params
 from flows.benchmark import run_benchmark
 from flows.execution.failures import stop_if_disk_is_full
@@ -39,7 +39,7 @@ def test_a_full_disk_stops_the_benchmark_and_loses_nothing(disk, dataset, tmp_pa
     write_params(
         tmp_path, tracking__uri=tracking.uri, tracking__artifacts=str(disk / "mlruns"), data__root=str(dataset)
     )
-    with pytest.raises(InputError, match="the disk is full; free some space"):
+    with pytest.raises(DiskFullError):
         run_benchmark(load_params(), Selection())
     kept = set(Tracking(load_params().tracking).finished("adapter").values())
     assert kept
@@ -58,7 +58,7 @@ def test_a_report_that_does_not_fit_stops_the_benchmark_and_is_whole_or_absent(d
     write_params(tmp_path, data__root=str(dataset))
     monkeypatch.setattr(report, "FOLDER", disk)
     subprocess.run(["mount", "-o", "remount,size=16k", str(disk)], check=True)
-    with pytest.raises(InputError, match="the disk is full; free some space"):
+    with pytest.raises(DiskFullError):
         run_benchmark(load_params(), Selection())
     assert not [path for path in disk.rglob("*") if path.is_file()]
     subprocess.run(["mount", "-o", f"remount,{ENOUGH}", str(disk)], check=True)

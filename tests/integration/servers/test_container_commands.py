@@ -17,8 +17,8 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from dreamvideo.dataset.catalog import load_catalog, verify_files
+from dreamvideo.errors import DamagedError
 from flows.tracking.provenance import data_hash, git_commit
-from flows.tracking.store import Damaged
 from tests.integration.conftest import PATIENCE, REPOSITORY, free_port, wait_for
 from tests.support.project import Project
 from tests.unit.flows.servers.test_containers import SECRETS, dreamvideo_commands, instruction, interpolated
@@ -162,8 +162,8 @@ def test_a_worker_without_credentials_keeps_and_fetches_what_lies_in_the_bucket(
     assert stored.get()["Body"].read() == b"a video"
     assert tracking.fetch(record.run_id).read_bytes() == b"a video"
     stored.put(Body=b"another")
-    with pytest.raises(Damaged, match=r"video\.mp4 is not what was stored"):
+    with pytest.raises(DamagedError, match=r"video\.mp4 is not what was stored"):
         tracking.fetch(record.run_id)
     stored.delete()
-    with pytest.raises(Damaged, match=r"video\.mp4 is missing"):
+    with pytest.raises(DamagedError, match=r"video\.mp4 is missing"):
         tracking.fetch(record.run_id)

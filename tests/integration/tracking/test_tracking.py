@@ -8,10 +8,10 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from dreamvideo.errors import InputError
+from dreamvideo.errors import DamagedError, InputError
 from dreamvideo.params import TrackingParams
 from flows.tracking.reuse import reuse
-from flows.tracking.store import REASON, Damaged, Tracking
+from flows.tracking.store import REASON, Tracking
 from tests.conftest import empty_store
 
 
@@ -170,7 +170,7 @@ def test_a_store_whose_artifacts_are_not_mounted_has_not_lost_them(params, tmp_p
     params.artifacts.rename(tmp_path / "elsewhere")
     with pytest.raises(InputError, match="is not there or holds nothing") as refused:
         reuse(tracking, record.run_id)
-    assert not isinstance(refused.value, Damaged)
+    assert not isinstance(refused.value, DamagedError)
     (tmp_path / "elsewhere").rename(params.artifacts)
     assert reuse(tracking, record.run_id).read_bytes() == b"frames"
     assert tracking.get(record.run_id).info.status == "FINISHED"

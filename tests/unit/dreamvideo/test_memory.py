@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from dreamvideo.errors import OutOfMemoryError
 from dreamvideo.memory import (
     in_chunks,
     loading_remedy,
@@ -43,7 +44,7 @@ def test_what_does_not_fit_singly_is_not_tried_for_ever():
 def test_no_memory_is_one_sentence_with_the_remedy():
     sentence = r"^generating dog x jump does not fit into the GPU's memory.*; lower data.num_frames$"
     with (
-        pytest.raises(RuntimeError, match=sentence),
+        pytest.raises(OutOfMemoryError, match=sentence),
         memory_explained("generating dog x jump", "lower data.num_frames"),
     ):
         raise torch.OutOfMemoryError("CUDA out of memory")
@@ -59,7 +60,7 @@ def test_who_keeps_the_error_does_not_keep_the_memory():
         held.append(weakref.ref(activations))
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    with pytest.raises(RuntimeError) as kept, memory_explained("generating", "lower it"):
+    with pytest.raises(OutOfMemoryError) as kept, memory_explained("generating", "lower it"):
         fails()
     assert kept.value.__traceback__ is not None and held[0]() is None
 
@@ -73,7 +74,7 @@ def test_the_sentence_says_how_much_this_work_held_and_how_much_there_is(monkeyp
     monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda: held["peak"])
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (0, 78 * 2**30))
     with (
-        pytest.raises(RuntimeError, match=r"\(more than 12\.0 GiB needed, the GPU has 78\.0 GiB\); lower it$"),
+        pytest.raises(OutOfMemoryError, match=r"\(more than 12\.0 GiB needed, the GPU has 78\.0 GiB\); lower it$"),
         memory_explained("training dog", "lower it"),
     ):
         held["peak"] = max(held["peak"], 12 * 2**30)
@@ -137,9 +138,9 @@ PLAN = SimpleNamespace(
 
 def test_inverting_a_clip_and_scoring_a_video_are_explained_too(resources, monkeypatch):
     monkeypatch.setattr(cells, "_inverted_clip", no_memory)
-    with pytest.raises(RuntimeError, match=r"^generating dog x jump does not fit into the GPU's memory"):
+    with pytest.raises(OutOfMemoryError, match=r"^generating dog x jump does not fit into the GPU's memory"):
         cells.sample_video(resources, PLAN, {}, {})
     record = SimpleNamespace(params={}, tags={}, metrics={})
     monkeypatch.setattr(cells, "claimed", lambda *_: nullcontext(record))
-    with pytest.raises(RuntimeError, match=r"^scoring dog x jump does not fit into the GPU's memory"):
+    with pytest.raises(OutOfMemoryError, match=r"^scoring dog x jump does not fit into the GPU's memory"):
         cells.run_cell(resources, PLAN, {"d": "1", "j": "2"}, "parent", made="3")

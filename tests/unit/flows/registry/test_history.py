@@ -13,7 +13,7 @@ import pytest
 from mlflow.exceptions import MlflowException
 from typer.testing import CliRunner
 
-from dreamvideo.errors import InputError
+from dreamvideo.errors import ConflictError
 from dreamvideo.files import content_key
 from dreamvideo.params import TrackingParams, load_params
 from flows.cli import model as cli_model
@@ -126,7 +126,7 @@ def test_what_another_living_process_is_about_to_do_is_left_to_it(params, tracki
         time.sleep(0.1)
     settle(tracking, DOG)
     assert aliases(tracking, DOG) == {"champion": 1, "challenger": 2}
-    with pytest.raises(InputError, match="someone else moved its champion just now"):
+    with pytest.raises(ConflictError):
         decide(tracking, DOG, PROMOTION, 1, 2, {})
     os.kill(worker.pid, signal.SIGCONT)
     worker.join(PATIENCE)
