@@ -23,7 +23,7 @@ from flows.execution.task_runners import one_server, task_runner
 from flows.planning.plan import Plan, plan_selection
 from flows.planning.selection import Selection
 from flows.registry.comparison import policy_of
-from flows.registry.promotion import propose
+from flows.registry.promotion import Proposal, propose
 from flows.registry.serving import KIND as COMPOSITION
 from flows.registry.serving import register_all
 from flows.registry.versions import record_scores
@@ -47,7 +47,7 @@ class Outcome:
     failed: int
     reused: int
     report: Path
-    promotions: list[str]  # lines that say which challengers would pass, or have passed
+    proposals: list[Proposal]  # one for each challenger that the benchmark scored
 
 
 def run_benchmark(params: Params, selection: Selection) -> Outcome:
@@ -106,10 +106,10 @@ def _benchmark(params_json: str, selection: Selection) -> Outcome:
         summary, path = report_task(params_json, record.run_id)
         record.metrics |= summary
         record_scores(tracking, record.run_id, benchmark_cells(tracking, record.run_id), registered)
-        promotions = propose(params, tracking, [version.name for version in registered], record.run_id)
+        proposals = propose(params, tracking, [version.name for version in registered], record.run_id)
     # As the report found them, for a video may be damaged.
     failed, reused = int(summary["cells.failed"]), int(summary["cells.reused"])
-    return Outcome(record.run_id, len(cells) - failed, failed, reused, Path(path), promotions)
+    return Outcome(record.run_id, len(cells) - failed, failed, reused, Path(path), proposals)
 
 
 def _keep_for_report(

@@ -65,13 +65,16 @@ def benchmark(
 
     outcome = run_benchmark(params, Selection(subjects, motions, prompts, seed))
     if fell := regression(params, outcome.run_id):
-        tell_regression(outcome.run_id, fell)
+        tell_regression(outcome.run_id, str(fell))
     if outcome.failed:
         raise RuntimeError(
             f"{outcome.failed} of {outcome.failed + outcome.finished} combinations failed; MLflow run {outcome.run_id}"
         )
     closing = f"{outcome.finished} combinations, {outcome.reused} of them there already; MLflow run {outcome.run_id}"
-    return Completed(message="; ".join([closing, *outcome.promotions]))
+    passing = [f"{one.model} version {one.challenger}" for one in outcome.proposals if one.passes]
+    if passing:
+        closing += f"; challengers that pass: {', '.join(passing)}"
+    return Completed(message=closing)
 
 
 @flow(name="report")

@@ -1,5 +1,6 @@
 """The ``dreamvideo benchmark`` commands."""
 
+import math
 from typing import TYPE_CHECKING
 
 import typer
@@ -9,10 +10,13 @@ from flows.cli.options import Method, Motions, Profile, Prompts, Seed, Subjects,
 if TYPE_CHECKING:
     from dreamvideo.params import Params
     from flows.planning.selection import Selection
+    from flows.registry.promotion import Proposal
 
 app = typer.Typer(
     name="benchmark", no_args_is_help=True, help="Run every subject x motion combination, or show the plan."
 )
+
+NOT_MEASURED = "not measured yet on this machine"
 
 
 def selection_of(
@@ -46,7 +50,7 @@ def run(
     out.print(
         f"{outcome.finished} combinations finished, of which {outcome.reused} were there already; {outcome.failed} failed"
     )
-    for line in outcome.promotions:
+    for line in proposed(outcome.proposals):
         out.print(line)
     if fell := regression(params, outcome.run_id):
         out.print(f"[red]{fell}[/]")
@@ -74,6 +78,35 @@ def plan(
     from flows.planning.estimate import estimate
 
     with bar("looking up finished runs"):
-        lines = estimate(params, selection)
-    for line in lines:
-        out.print(line)
+        found = estimate(params, selection)
+    for work in found.work:
+        each = f", {NOT_MEASURED}" if math.isnan(work.seconds_each) else f" at {work.seconds_each:.1f} s each"
+        cached = work.wanted - work.missing
+        out.print(f"{work.what}: {work.wanted}, of which {cached} cached and {work.missing} to run{each}")
+    source = "measured here" if found.measured_here else "partly from a reference machine with two idle cores"
+    time = f"{_duration(found.seconds)} ({source}), besides starting and the report"
+    storage = f"{found.bytes / 1e6:.1f} MB of adapters and videos"
+    out.print(f"expected time: {NOT_MEASURED if math.isnan(found.seconds) else time}")
+    out.print(f"expected storage: {NOT_MEASURED if math.isnan(found.bytes) else storage}")
+
+
+def proposed(proposals: "list[Proposal]") -> list[str]:
+    """What to tell of a benchmark's challengers, a line each; those that do not pass share one."""
+    lines = []
+    for one in proposals:
+        if one.promoted:
+            lines.append(f"promoted: {one.model} version {one.challenger}, was {one.champion}")
+        elif one.passes:
+            lines.append(f"version {one.challenger} would pass: dreamvideo model promote {one.model}")
+    if failing := [one.model for one in proposals if not one.passes]:
+        lines.append(
+            f"challengers that would not pass: {', '.join(failing)}; `dreamvideo model promote NAME` says why, as does "
+            "promotion.json of the run"
+        )
+    return lines
+
+
+def _duration(seconds: float) -> str:
+    if seconds >= 1.5 * 3600:
+        return f"{seconds / 3600:.1f} hours"
+    return f"{seconds / 60:.1f} minutes" if seconds >= 90 else f"{seconds:.0f} seconds"

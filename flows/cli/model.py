@@ -1,11 +1,14 @@
 """The ``dreamvideo model`` commands."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
 from flows.cli.options import Profile, out, profile_params
+
+if TYPE_CHECKING:
+    from flows.registry.comparison import Evidence
 
 app = typer.Typer(
     name="model", no_args_is_help=True, help="The registry: the trained versions, and which of them is in use."
@@ -70,14 +73,13 @@ def promote(
 ) -> None:
     """Make the challenger the champion, if no metric is worse by more than its margin over the cells of both."""
     params = profile_params(profile)
-    from flows.registry.comparison import show
     from flows.registry.promotion import promote as run
 
     evidence = run(params, name, version)
     if evidence is None:
         out.print(f"promoted: {name} had no champion to compare with")
         return
-    show(evidence, out)
+    _show(evidence)
     if not evidence.passes:
         out.print(f"[red]not promoted:[/] {evidence.reason}")
         raise typer.Exit(1)
@@ -92,3 +94,20 @@ def rollback(name: Name, profile: Profile = None) -> None:
 
     before, after = run(params, name)
     out.print(f"rolled back: {name} version {after} is champion again, was {before}")
+
+
+def _show(evidence: "Evidence") -> None:
+    """Print what speaks for and against a challenger."""
+    from evaluation.metrics import METRICS
+
+    title = f"{evidence.model}: version {evidence.challenger} against champion {evidence.champion}"
+    table = Table("metric", "challenger", "champion", "gain", "at least", "margin", "pairs", "", title=title)
+    for one in evidence.comparisons:
+        numbers = [f"{one.challenger:.4f}", f"{one.champion:.4f}", f"{one.gain:+.4f}", f"{one.bound:+.4f}"]
+        verdict = f"[red]{one.reason}[/]" if one.reason else "within its margin"
+        table.add_row(METRICS[one.metric].label, *numbers, f"-{one.margin:g}", str(one.pairs), verdict)
+    out.print(table)
+    out.print(
+        f"{len(evidence.pairs)} combinations that both finished, and that differ in this version alone; "
+        f"all gains are at least what is said with a confidence of {evidence.confidence:.0%} together (Bonferroni)"
+    )

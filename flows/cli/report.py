@@ -1,11 +1,15 @@
 """The ``dreamvideo report`` commands."""
 
+import math
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from flows.cli.options import Profile, out, profile_params
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 app = typer.Typer(
     name="report", no_args_is_help=True, help="Build the report of a benchmark from MLflow, or compare two benchmarks."
@@ -41,9 +45,9 @@ def compare(
 ) -> None:
     """Show how much higher one benchmark scores than another, over the combinations that both have."""
     params = profile_params(profile)
-    from flows.reports.compare import compare_runs, show
+    from flows.reports.compare import compare_runs
 
-    show(compare_runs(params, first, second), out)
+    _show(compare_runs(params, first, second))
 
 
 @app.command(epilog="Example: dreamvideo report publish RUN --out results")
@@ -63,3 +67,22 @@ def publish(
     with bar("drawing the results"):
         write(params, run_id, against, out_folder)
     out.print(f"results: {out_folder / 'README.md'}")
+
+
+def _show(table: "pd.DataFrame") -> None:
+    """Print a comparison. A difference whose interval holds zero counts as none."""
+    from rich.table import Table
+
+    from evaluation.metrics import METRICS
+
+    printed = Table("metric", "first", "second", "first - second", "95% interval", "", title="paired over shared cells")
+    for row in table.itertuples():
+        if math.isnan(row.low):
+            interval, verdict = "", "too few to say"
+        else:
+            interval = f"{row.low:+.4f} to {row.high:+.4f}"
+            verdict = "higher" if row.low > 0 else "lower" if row.high < 0 else "no difference shown"
+        label = METRICS[row.metric].label
+        printed.add_row(label, f"{row.first:.4f}", f"{row.second:.4f}", f"{row.difference:+.4f}", interval, verdict)
+    out.print(printed)
+    out.print(f"{table['cells'].max() if len(table) else 0} combinations that both runs finished")

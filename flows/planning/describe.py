@@ -1,9 +1,5 @@
 """Describe a profile without loading weights: the networks are built on the meta device and counted."""
 
-from pathlib import Path
-
-from rich.console import Console
-from rich.table import Table
 from torch import nn
 
 from dreamvideo.base_models import describe_base_model
@@ -29,6 +25,7 @@ def describe(params: Params) -> dict:
             "name": params.base_model.name,
             "parameters": {"unet": count(networks.unet)},
             "configuration": "published" if networks.published else "own",
+            "weights": _weights(params) if networks.published else "there",
         },
         "method": {
             "name": method.name,
@@ -44,30 +41,6 @@ def count(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def in_units(number: int) -> str:
-    """A number of parameters the way the paper prints it, in units of 2^20; below one, in those of 2^10."""
-    if number < UNIT:
-        return f"{number // 2**10}K" if number >= 2**10 else "<1K"
-    return str(number // UNIT)
-
-
-def show(description: dict, console: Console) -> None:
-    """Print a description for people."""
-    method = description["method"]
-    table = Table(
-        "stage",
-        "trainable parameters",
-        "in 2^20, as the paper counts",
-        title=f"{method['name']} on {description['base_model']['name']}",
-    )
-    for stage, number in method["trainable_parameters"].items():
-        table.add_row(stage, f"{number:,}", in_units(number))
-    console.print(f"profile [bold]{description['profile']}[/]")
-    base = description["base_model"]
-    console.print(f"UNet: {base['parameters']['unet']:,} parameters, frozen")
-    if base["configuration"] == "published":
-        weights = Path(description["settings"]["base_model"]["weights"])
-        why = "not fetched yet" if is_hub_id(weights) else "no weights there"
-        console.print(f"published configuration, {why}: {weights}", soft_wrap=True)
-    console.print(table)
-    console.print(f"all settings: dreamvideo describe --profile {description['profile']} --json")
+def _weights(params: Params) -> str:
+    """Why there are no weights whose configuration could be read."""
+    return "not fetched" if is_hub_id(params.base_model.weights) else "absent"

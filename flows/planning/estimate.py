@@ -1,7 +1,8 @@
 """What a benchmark would do, how long it should take and what it stores, from the rates measured on this tracking store."""
 
 from collections.abc import Callable
-from math import isnan, nan
+from dataclasses import dataclass
+from math import nan
 from statistics import median
 
 from mlflow.entities import Run
@@ -17,7 +18,6 @@ from flows.tracking.store import BYTES, GENERATION_KEY, KEY, Tracking
 # an AMD EPYC (Milan): benchmarks/demo.json. Only until this store has measurements. Other base models take hours where
 # this one takes minutes, so nothing is said of them before.
 MEASURED_MODEL = "pocket"
-NOT_MEASURED = "not measured yet on this machine"
 UNMEASURED = {"identity adapters": 43.0, "motion adapters": 93.0, "combinations": 4.3}
 UNMEASURED_BYTES = {
     "identity adapters": 2.1e5,
@@ -27,8 +27,38 @@ UNMEASURED_BYTES = {
 }
 
 
-def estimate(params: Params, selection: Selection) -> list[str]:
-    """Lines that say what is cached, what must run, for how long, and what that stores."""
+@dataclass(frozen=True)
+class Work:
+    """One kind of work of a benchmark; what nobody has measured yet is NaN."""
+
+    what: str
+    wanted: int
+    missing: int
+    seconds_each: float
+    bytes_each: float
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a benchmark would do, how long it should take, and what it stores."""
+
+    work: tuple[Work, ...]
+    workers: int
+    measured_here: bool  # no rate comes from the reference machine
+
+    @property
+    def seconds(self) -> float:
+        """The expected time without start and report; NaN where a rate is not known."""
+        return sum(one.missing * one.seconds_each for one in self.work if one.missing) / self.workers
+
+    @property
+    def bytes(self) -> float:
+        """The expected size of adapters and videos; NaN where a size is not known."""
+        return sum(one.missing * one.bytes_each for one in self.work if one.missing)
+
+
+def estimate(params: Params, selection: Selection) -> Estimate:
+    """Estimate a benchmark from the rates that this tracking store holds."""
     tracking = Tracking(params.tracking)
     plan = plan_selection(params, load_catalog(params.data.root), selection)
     adapter_runs, cell_runs = (
@@ -43,30 +73,21 @@ def estimate(params: Params, selection: Selection) -> list[str]:
     runs = {f"{role} adapters": [r for r in adapter_runs if r.data.tags["dreamvideo.adapter"] == role] for role in Role}
     runs["combinations"] = [run for run in cell_runs if "video_of" not in run.data.params]
     rates = {what: _typical(found, _seconds) for what, found in runs.items()}
-    if params.execution.overlap:  # a run then waits for its turn to sample, which is what takes the time
+    if params.execution.overlap:  # a run then waits for its turn to sample; sampling alone takes the time
         rates["combinations"] = _typical(runs["combinations"], lambda run: run.data.metrics.get("seconds.generate"))
-    # Every video that is there was scored when it was made; scoring it again stores it again.
+    # Every video was scored when it was made. Scoring it again stores it again.
     scored = [run for run in cell_runs if "seconds.score" in run.data.metrics]
     rates["videos to score again"] = _typical(scored, lambda run: run.data.metrics["seconds.score"])
     runs["videos to score again"] = runs["combinations"]
     known = params.base_model.name == MEASURED_MODEL
-    seconds, stored, lines, measured = 0.0, 0.0, [], True
+    work = []
     for what, all_keys in wanted.items():
-        if not all_keys:
-            continue
-        missing, rate, size = len(all_keys - keys), rates[what], _typical(runs[what], _bytes)
-        measured &= rate is not None or not missing
-        if rate is None:
-            rate = UNMEASURED[what] if known else nan
-        if missing:
-            seconds += missing * rate
-            stored += missing * (size or (UNMEASURED_BYTES[what] if known else nan))
-        lines.append(_line(what, len(all_keys), missing, rate))
-    source = "measured here" if measured else "partly from a reference machine with two idle cores"
-    time = f"{_duration(seconds / _workers(params.execution))} ({source}), besides starting and the report"
-    storage = f"{stored / 1e6:.1f} MB of adapters and videos"
-    time, storage = NOT_MEASURED if isnan(seconds) else time, NOT_MEASURED if isnan(stored) else storage
-    return [*lines, f"expected time: {time}", f"expected storage: {storage}"]
+        if all_keys:
+            seconds = rates[what] if rates[what] is not None else UNMEASURED[what] if known else nan
+            size = _typical(runs[what], _bytes) or (UNMEASURED_BYTES[what] if known else nan)
+            work.append(Work(what, len(all_keys), len(all_keys - keys), seconds, size))
+    measured = all(rates[one.what] is not None or not one.missing for one in work)
+    return Estimate(tuple(work), _workers(params.execution), measured)
 
 
 def _workers(execution: ExecutionParams) -> int:
@@ -86,19 +107,3 @@ def _seconds(run: Run) -> float:
 
 def _bytes(run: Run) -> float | None:
     return run.data.metrics.get(BYTES)
-
-
-def _line(what: str, wanted: int, missing: int, rate: float) -> str:
-    each = f", {NOT_MEASURED}" if isnan(rate) else f" at {rate:.1f} s each"
-    return f"{what}: {wanted}, of which {wanted - missing} cached and {missing} to run{each}"
-
-
-def _duration(seconds: float) -> str:
-    minutes, hours = seconds / 60, seconds / 3600
-    return (
-        f"{hours:.1f} hours"
-        if hours >= 1.5
-        else f"{minutes:.1f} minutes"
-        if minutes >= 1.5
-        else f"{seconds:.0f} seconds"
-    )

@@ -6,8 +6,6 @@ from dataclasses import asdict, dataclass
 import pandas as pd
 from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion
-from rich.console import Console
-from rich.table import Table
 
 from dreamvideo.errors import InputError, NotComparableError
 from dreamvideo.params import Params, PromotionParams
@@ -103,21 +101,6 @@ def weigh(tracking: Tracking, params: Params, name: str, challenger: ModelVersio
         confidence=policy.confidence,
         comparisons=tuple(found),
         pairs=tuple(zip(paired["run_id.challenger"], paired["run_id.champion"], strict=True)),
-    )
-
-
-def show(evidence: Evidence, console: Console) -> None:
-    """Print evidence for people."""
-    title = f"{evidence.model}: version {evidence.challenger} against champion {evidence.champion}"
-    table = Table("metric", "challenger", "champion", "gain", "at least", "margin", "pairs", "", title=title)
-    for one in evidence.comparisons:
-        numbers = [f"{one.challenger:.4f}", f"{one.champion:.4f}", f"{one.gain:+.4f}", f"{one.bound:+.4f}"]
-        verdict = f"[red]{one.reason}[/]" if one.reason else "within its margin"
-        table.add_row(METRICS[one.metric].label, *numbers, f"-{one.margin:g}", str(one.pairs), verdict)
-    console.print(table)
-    console.print(
-        f"{len(evidence.pairs)} combinations that both finished, and that differ in this version alone; "
-        f"all gains are at least what is said with a confidence of {evidence.confidence:.0%} together (Bonferroni)"
     )
 
 

@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 from dreamvideo.errors import InputError, NotComparableError
@@ -12,6 +13,18 @@ from flows.registry.models import CHALLENGER, CHAMPION, aliases, champion, versi
 from flows.tracking.store import Tracking
 
 PROPOSAL = "promotion.json"  # an artifact of a benchmark
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """Whether a challenger may take the champion's place, as a benchmark found it."""
+
+    model: str
+    champion: int  # version numbers, as they were before
+    challenger: int
+    passes: bool
+    promoted: bool  # the policy is automatic, so that the challenger is the champion now
+    reason: str  # why it does not pass; empty where it does
 
 
 def promote(params: Params, name: str, number: int | None = None) -> Evidence | None:
@@ -63,8 +76,8 @@ def rollback(params: Params, name: str) -> tuple[int, int]:
     return holder, older
 
 
-def propose(params: Params, tracking: Tracking, names: list[str], run_id: str) -> list[str]:
-    """Say which challengers would pass, keep it with a benchmark, and promote them if the policy says so.
+def propose(params: Params, tracking: Tracking, names: list[str], run_id: str) -> list[Proposal]:
+    """Hold each challenger against its champion, keep the result with a benchmark, and promote if the policy says so.
 
     Args:
         params: of the profile.
@@ -73,37 +86,32 @@ def propose(params: Params, tracking: Tracking, names: list[str], run_id: str) -
         run_id: of the benchmark.
 
     Returns:
-        Lines to print; none where there is no challenger.
+        One proposal for each model that has a challenger.
     """
-    kept = []
+    proposals, kept = [], []
     for name in names:
         seated = aliases(tracking, name)
         if not {CHAMPION, CHALLENGER} <= seated.keys():
             continue
+        numbers = seated[CHAMPION], seated[CHALLENGER]
         try:
             wanted = version(tracking, name, seated[CHALLENGER])
             evidence = weigh(tracking, params, name, wanted, champion(tracking, name))
-            if evidence.passes and params.promotion.automatic:
-                _move(tracking, evidence, AUTOMATIC)
-            kept.append(evidence.as_json() | {"reason": evidence.reason})
         except NotComparableError as error:
+            proposals.append(Proposal(name, *numbers, passes=False, promoted=False, reason=str(error)))
             kept.append({"model": name, "passes": False, "reason": str(error)})
-    if not kept:
-        return []
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / PROPOSAL
-        path.write_text(json.dumps(kept, indent=1))
-        tracking.attach(run_id, path)
-    passing = [one for one in kept if one["passes"]]
-    done = "promoted: {model} version {challenger}, was {champion}"
-    to_do = "version {challenger} would pass: dreamvideo model promote {model}"
-    lines = [(done if params.promotion.automatic else to_do).format(**one) for one in passing]
-    if len(passing) < len(kept):
-        lines.append(
-            f"challengers that would not pass: {len(kept) - len(passing)}; {PROPOSAL} of the run says why, as does "
-            "`dreamvideo model promote NAME`"
-        )
-    return lines
+            continue
+        promoted = evidence.passes and params.promotion.automatic
+        if promoted:
+            _move(tracking, evidence, AUTOMATIC)
+        proposals.append(Proposal(name, *numbers, evidence.passes, promoted, evidence.reason))
+        kept.append(evidence.as_json() | {"reason": evidence.reason})
+    if kept:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / PROPOSAL
+            path.write_text(json.dumps(kept, indent=1))
+            tracking.attach(run_id, path)
+    return proposals
 
 
 def _move(tracking: Tracking, evidence: Evidence, action: str) -> None:

@@ -1,15 +1,12 @@
 """Hold one benchmark against another: the difference of every metric over the cells that both have."""
 
-import math
 from dataclasses import asdict
 
 import pandas as pd
-from rich.console import Console
-from rich.table import Table
 
 from dreamvideo.errors import NotComparableError
 from dreamvideo.params import Params
-from evaluation.metrics import METRICS, metric_names
+from evaluation.metrics import metric_names
 from evaluation.statistics import CELL, paired_difference
 from flows.reports.build import CELLS, FACTS, benchmark_run
 from flows.tracking.store import Tracking
@@ -69,18 +66,3 @@ def benchmark_cells(tracking: Tracking, run_id: str) -> pd.DataFrame:
         [{column: row[column] for column in CELL} | runs[row["run_id"]] for row in rows if row["run_id"] in runs],
         columns=[*CELL, *metric_names()],
     )
-
-
-def show(table: pd.DataFrame, console: Console) -> None:
-    """Print a comparison for people; a difference whose interval holds zero is not told apart from none."""
-    printed = Table("metric", "first", "second", "first - second", "95% interval", "", title="paired over shared cells")
-    for row in table.itertuples():
-        if math.isnan(row.low):
-            interval, verdict = "", "too few to say"
-        else:
-            interval = f"{row.low:+.4f} to {row.high:+.4f}"
-            verdict = "higher" if row.low > 0 else "lower" if row.high < 0 else "no difference shown"
-        label = METRICS[row.metric].label
-        printed.add_row(label, f"{row.first:.4f}", f"{row.second:.4f}", f"{row.difference:+.4f}", interval, verdict)
-    console.print(printed)
-    console.print(f"{table['cells'].max() if len(table) else 0} combinations that both runs finished")

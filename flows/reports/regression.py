@@ -1,6 +1,7 @@
 """Did scores fall? A benchmark held against the newest before it that compares."""
 
 from contextlib import suppress
+from dataclasses import dataclass
 
 import pandas as pd
 from mlflow.entities import Run
@@ -15,21 +16,48 @@ from flows.tracking.store import Tracking
 LIKE = ("dreamvideo.profile", "dreamvideo.method", "dreamvideo.data_hash")  # tags that both must share
 
 
-def regression(params: Params, run_id: str) -> str | None:
-    """What a benchmark scores lower than the newest one before it that compares, in words.
+@dataclass(frozen=True)
+class Fall:
+    """A metric that fell: its means over the shared cells, and the 95% interval of the difference."""
 
-    That is one of the same profile and method, on the same data and encoders, with combinations in common: one that
-    someone ran by hand with another seed does not come between two that do.
+    metric: str
+    now: float
+    before: float
+    low: float
+    high: float
 
-    Of the metrics that the policy of promotion names, one counts as fallen if it lost more than the policy accepts, and
-    the whole interval of the loss lies below zero. Only combinations that both benchmarks have are compared.
+
+@dataclass(frozen=True)
+class Regression:
+    """A benchmark that scores lower than an earlier one."""
+
+    before: str  # MLflow run of the earlier benchmark
+    run_id: str
+    falls: tuple[Fall, ...]
+
+    def __str__(self) -> str:
+        fell = (
+            f"{METRICS[one.metric].label} {one.now:.4f}, was {one.before:.4f} ({one.low:+.4f} to {one.high:+.4f})"
+            for one in self.falls
+        )
+        return f"scores fell from benchmark {self.before} to {self.run_id}: {'; '.join(fell)}"
+
+
+def regression(params: Params, run_id: str) -> Regression | None:
+    """Compare a benchmark with the newest one before it that compares.
+
+    That is one of the same profile and method, on the same data and encoders, with combinations in common. A benchmark
+    that someone ran by hand with another seed does not come between two that compare.
+
+    A metric of the promotion policy fell if it lost more than the policy accepts, and the whole interval of the
+    difference lies below zero. Only combinations that both benchmarks have count.
 
     Args:
         params: of the profile.
         run_id: of a finished benchmark.
 
     Returns:
-        A sentence; None where nothing fell, or where there is nothing to compare with.
+        What fell; None where nothing fell, or where there is nothing to compare with.
 
     Raises:
         InputError: there is no such benchmark.
@@ -40,12 +68,12 @@ def regression(params: Params, run_id: str) -> str | None:
         return None
     before, table = found
     table = table.set_index("metric").loc[list(params.promotion.margins)]
-    fell = [
-        f"{METRICS[row.Index].label} {row.first:.4f}, was {row.second:.4f} ({row.low:+.4f} to {row.high:+.4f})"
+    falls = tuple(
+        Fall(row.Index, row.first, row.second, row.low, row.high)
         for row in table.itertuples()
         if row.difference < -params.promotion.margins[row.Index] and row.high < 0
-    ]
-    return f"scores fell from benchmark {before} to {run_id}: {'; '.join(fell)}" if fell else None
+    )
+    return Regression(before, run_id, falls) if falls else None
 
 
 def _last_comparison(params: Params, tracking: Tracking, run: Run) -> tuple[str, pd.DataFrame] | None:

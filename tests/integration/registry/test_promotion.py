@@ -6,7 +6,7 @@ import threading
 import pytest
 from typer.testing import CliRunner
 
-from dreamvideo.errors import ConflictError, InputError
+from dreamvideo.errors import ConflictError, InputError, NotComparableError
 from dreamvideo.files import sha256_file
 from dreamvideo.params import load_params
 from flows.benchmark import run_benchmark
@@ -17,7 +17,7 @@ from flows.registry import history as decisions
 from flows.registry.comparison import weigh
 from flows.registry.history import EVIDENCE
 from flows.registry.models import aliases, fetch_version, registered_models, version, versions
-from flows.registry.promotion import PROPOSAL, promote, rollback
+from flows.registry.promotion import PROPOSAL, Proposal, promote, rollback
 from flows.registry.versions import METHOD, NON_COMMERCIAL, SCORE, SCORED_BY, register_adapter
 from flows.tracking.store import KEY, SHA256
 from tests.integration.conftest import MOTIONS
@@ -37,7 +37,7 @@ from tests.support.registry_trials import (
 def test_every_adapter_and_the_composition_is_a_version_and_the_first_is_champion(first):
     names = [model.name for model in registered_models(tracking())]
     assert names == sorted([COMPOSITION, DOG, *(f"motion.pocket.{motion}" for motion in MOTIONS)])
-    assert first.promotions == []
+    assert first.proposals == []
     for name in names:
         assert aliases(tracking(), name) == {"champion": 1}
         assert history(name) == [("first version", None, 1)]
@@ -68,7 +68,7 @@ def test_a_version_says_what_it_is_of_and_how_well_it_does(first):
 
 def test_a_benchmark_that_reuses_everything_registers_nothing_new(first):
     again = run_benchmark(params(), DOG_ONLY)
-    assert again.reused == 2 and again.promotions == []
+    assert again.reused == 2 and again.proposals == []
     for model in registered_models(tracking()):
         (only,) = versions(tracking(), model.name)
         assert only.tags[SCORED_BY] == first.run_id, "the same scores are not written again"
@@ -104,7 +104,7 @@ def test_a_profile_without_a_policy_and_a_method_without_training_register_nothi
 
 def test_a_new_recipe_makes_a_challenger_and_the_benchmark_proposes_it(second):
     assert aliases(tracking(), DOG) == {"champion": 1, "challenger": 2}
-    assert second.promotions == [f"version 2 would pass: dreamvideo model promote {DOG}"]
+    assert second.proposals == [Proposal(DOG, 1, 2, passes=True, promoted=False, reason="")]
     (kept,) = tracking().read_json(second.run_id, PROPOSAL)
     assert (kept["model"], kept["champion"], kept["challenger"], kept["passes"]) == (DOG, 1, 2, True)
     assert len(kept["pairs"]) == 2
@@ -159,23 +159,21 @@ def test_a_rollback_returns_to_the_version_before_at_once_and_the_history_stays(
     made = composition.predict(selection_of(cell_of(1, "square")))
     assert made["identity"].tolist() == [f"{DOG}/1"]
     assert aliases(tracking(), DOG) == {"champion": 1}, "what was rolled back is proposed no more"
-    assert run_benchmark(params(3), DOG_ONLY).promotions == []
+    assert run_benchmark(params(3), DOG_ONLY).proposals == []
 
 
 def test_versions_without_a_common_cell_are_not_held_against_each_other(second):
     elsewhere = run_benchmark(params(4), Selection(subjects="dog", seed=5))
     assert aliases(tracking(), DOG) == {"champion": 1, "challenger": 3}
-    (line,) = elsewhere.promotions
-    assert line.startswith("challengers that would not pass: 1; promotion.json of the run says why")
-    with pytest.raises(
-        InputError, match=f"{DOG}: versions 3 and 1 share no combination of subject, motion, prompt and"
-    ):
+    (proposal,) = elsewhere.proposals
+    assert (proposal.model, proposal.challenger, proposal.passes) == (DOG, 3, False) and proposal.reason
+    with pytest.raises(NotComparableError):
         promote(params(), DOG)
 
 
 def test_an_automatic_policy_promotes_at_the_end_of_a_benchmark(second):
     outcome = run_benchmark(params(4, LAX.model_copy(update={"automatic": True})), DOG_ONLY)
-    assert outcome.promotions == [f"promoted: {DOG} version 3, was 1"]
+    assert outcome.proposals == [Proposal(DOG, 1, 3, passes=True, promoted=True, reason="")]
     assert aliases(tracking(), DOG) == {"champion": 3} and history()[-1] == ("automatic promotion", 1, 3)
 
 
@@ -212,7 +210,7 @@ def test_a_version_that_was_sampled_otherwise_than_the_champion_is_not_held_agai
     other = params(5)
     other = other.model_copy(update={"sampling": other.sampling.model_copy(update={"steps": 3})})
     outcome = run_benchmark(other, DOG_ONLY)
-    assert not any(f"would pass: dreamvideo model promote {DOG}" in line for line in outcome.promotions)
+    assert not any(proposal.passes for proposal in outcome.proposals if proposal.model == DOG)
     before = aliases(tracking(), DOG)
     assert before["challenger"] == 4
     with pytest.raises(

@@ -1,6 +1,7 @@
-"""What is foretold where nothing was measured: a figure for the base model that was measured elsewhere, none for others."""
+"""Estimates where nothing was measured: the pocket base has rates of a reference machine, other bases have none."""
 
 import shutil
+from math import isnan
 
 import pytest
 
@@ -21,30 +22,28 @@ def unmeasured(tmp_path, params, catalog):
 
 
 def test_the_base_model_that_was_measured_on_a_reference_machine_has_its_rates(unmeasured):
-    lines = estimate(unmeasured, Selection())
-    assert lines[0] == "identity adapters: 3, of which 0 cached and 3 to run at 43.0 s each"
-    assert (
-        lines[-2]
-        == "expected time: 5.7 minutes (partly from a reference machine with two idle cores), besides starting and the report"
-    )
-    assert lines[-1] == "expected storage: 4.1 MB of adapters and videos"
+    found = estimate(unmeasured, Selection())
+    identities = found.work[0]
+    assert (identities.wanted, identities.missing, identities.seconds_each) == (3, 3, 43.0)
+    assert found.seconds == pytest.approx(3 * 43.0 + 2 * 93.0 + 6 * 4.3) and not found.measured_here
+    assert found.bytes == pytest.approx(3 * 2.1e5 + 2 * 1.7e6 + 6 * 1.7e4)
 
 
-def test_ray_shares_the_work_among_its_workers_where_their_number_is_known(unmeasured):
-    for execution, minutes in (
-        (ExecutionParams(runner="ray", workers=2), "2.8"),
-        (ExecutionParams(runner="processes", workers=2), "2.8"),
-        (ExecutionParams(runner="local", workers=2), "5.7"),
-        (ExecutionParams(runner="ray", workers=2, address="head:6379"), "5.7"),
-    ):
-        lines = estimate(unmeasured.model_copy(update={"execution": execution}), Selection())
-        assert lines[-2].startswith(f"expected time: {minutes} minutes")
+@pytest.mark.parametrize(
+    ("execution", "workers"),
+    [
+        (ExecutionParams(runner="ray", workers=2), 2),
+        (ExecutionParams(runner="processes", workers=2), 2),
+        (ExecutionParams(runner="local", workers=2), 1),
+        (ExecutionParams(runner="ray", workers=2, address="head:6379"), 1),
+    ],
+)
+def test_workers_share_the_work_where_their_number_is_known(unmeasured, execution, workers):
+    alone = estimate(unmeasured, Selection())
+    found = estimate(unmeasured.model_copy(update={"execution": execution}), Selection())
+    assert found.workers == workers and found.seconds == pytest.approx(alone.seconds / workers)
 
 
 def test_of_another_base_model_nothing_is_invented(unmeasured):
-    lines = estimate(changed(unmeasured, "base_model", name="modelscope"), Selection())
-    assert lines[0] == "identity adapters: 3, of which 0 cached and 3 to run, not measured yet on this machine"
-    assert lines[-2:] == [
-        "expected time: not measured yet on this machine",
-        "expected storage: not measured yet on this machine",
-    ]
+    found = estimate(changed(unmeasured, "base_model", name="modelscope"), Selection())
+    assert isnan(found.work[0].seconds_each) and isnan(found.seconds) and isnan(found.bytes)

@@ -57,9 +57,11 @@ def benchmark(params, tmp_path):
 
 def test_a_loss_beyond_the_margin_is_told_with_its_size(params, benchmark):
     before, after = benchmark(), benchmark(clip_t=-0.05, dino_i=-0.005)
-    text = regression(params, after)
-    assert before in text and after in text and "CLIP-T 0.4475, was 0.4973 (-0.0503 to -0.0495)" in text
-    assert "DINO-I" not in text  # within its margin
+    found = regression(params, after)
+    assert (found.before, found.run_id) == (before, after)
+    (fall,) = found.falls  # DINO-I stays within its margin
+    figures = pytest.approx((0.4475, 0.4973, -0.0503, -0.0495), abs=1e-4)
+    assert fall.metric == "clip_t" and (fall.now, fall.before, fall.low, fall.high) == figures
     assert regression(params, before) is None  # there is none before it
 
 
@@ -78,7 +80,7 @@ def test_only_the_same_method_on_the_same_data_is_held_against(params, benchmark
     first = benchmark()
     benchmark(tags=TAGS | {"dreamvideo.method": "another"}, clip_t=0.4)
     fallen = benchmark(clip_t=-0.1)
-    assert f"from benchmark {first} " in regression(params, fallen)
+    assert regression(params, fallen).before == first
     assert regression(params, benchmark(tags=TAGS | {"dreamvideo.data_hash": "b.dir"}, clip_t=-0.3)) is None
 
 
@@ -86,7 +88,7 @@ def test_benchmarks_that_do_not_compare_are_passed_over(params, benchmark):
     before = benchmark()
     benchmark(seed=7, clip_t=-0.2)
     benchmark(facts=FACTS_OF_ALL | {"metric_encoders": "another"}, clip_t=0.3)
-    assert f"from benchmark {before} " in regression(params, benchmark(clip_t=-0.1))
+    assert regression(params, benchmark(clip_t=-0.1)).before == before
 
 
 def test_a_profile_without_a_policy_has_no_regressions(params, benchmark):
