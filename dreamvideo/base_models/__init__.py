@@ -4,7 +4,7 @@ from importlib import import_module
 from pkgutil import iter_modules
 
 from dreamvideo.base_models.contract import Architecture, VideoDiffusionModel, base_models
-from dreamvideo.errors import InputError, unknown_name
+from dreamvideo.errors import unknown_name
 from dreamvideo.params import BaseModelParams, ComputeParams
 
 _NOT_MODELS = {"contract", "loading", "pocket_networks"}
