@@ -1,8 +1,8 @@
-"""Kill workers at random moments and count what is lost or done twice: `python -m benchmarks.chaos`. Both must be 0.
+"""Kill workers at random moments, and count lost and doubled cells: `python -m benchmarks.chaos`. Both must be 0.
 
-Workers do cells through the same claims and records as a benchmark; only the video is a small file made at once, so
-that most of the time goes into what a kill could hurt: creating runs, storing artifacts, ending runs. Two workers share
-the cells at any time, and each kill is of one or the other. With `--flow` whole benchmarks are killed (chaos_flow.py).
+Workers use the same leases and records as a benchmark. Only the video is a small file that needs no work. So most of the
+time goes into steps that a kill could damage: creating runs, storing artifacts, ending runs. Two workers share the cells,
+and each kill hits one of them. With `--flow`, whole benchmarks are killed (chaos_flow.py).
 """
 
 import argparse
@@ -22,10 +22,10 @@ from flows.tracking.leases import Taken, claimed, end_abandoned, shared
 from flows.tracking.provenance import machine
 from flows.tracking.store import KEY, Tracking
 
-LONGEST_WAIT = 0.3  # seconds from when both are at work to the next kill
-A_CELL = 0.05  # seconds that it takes beside its record
-AHEAD = 100  # cells that there are to do at every kill, so that it meets a worker at work
-A_STORE = 40  # kills, after which another store begins: each of them has all that is there looked through
+LONGEST_WAIT = 0.3  # seconds between the start of both workers' work and the next kill
+A_CELL = 0.05  # seconds for a cell, without its record
+AHEAD = 100  # cells that still wait at every kill, so that the kill hits a busy worker
+A_STORE = 40  # kills in one store: every restart reads the whole store, so a large one is slow
 PATIENCE = 120  # seconds
 FORKED = multiprocessing.get_context("forkserver")
 
@@ -33,7 +33,7 @@ FORKED = multiprocessing.get_context("forkserver")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=200)
-    parser.add_argument("--flow", action="store_true", help="kill whole benchmarks, which takes about a minute a kill")
+    parser.add_argument("--flow", action="store_true", help="kill whole benchmarks; a kill takes about a minute")
     arguments = parser.parse_args()
     kills, path = arguments.kills, Path("benchmarks") / "chaos.json"
     written, figures = json.loads(path.read_text()), {"machine": machine()}
@@ -50,14 +50,14 @@ def main() -> None:
 
 
 def store(folder: Path) -> TrackingParams:
-    """A tracking store of its own, made before any worker uses it."""
+    """A new tracking store. It exists before any worker uses it."""
     params = TrackingParams(uri=f"sqlite:///{folder}/mlflow.db", artifacts=folder / "mlruns", experiment="chaos")
     Tracking(params)
     return params
 
 
 def trials(kills: int) -> dict[str, int]:
-    """The numbers of several trials together, each in a store of its own."""
+    """The sums over several trials. Each trial has its own store."""
     total: Counter[str] = Counter()
     for seed, first in enumerate(range(0, kills, A_STORE)):
         with tempfile.TemporaryDirectory() as folder:
@@ -97,7 +97,7 @@ def trial(params: TrackingParams, kills: int, seed: int = 0) -> dict[str, int]:
     end_abandoned(tracking, "cell")
     runs = tracking.runs("cell")
     for run in runs:
-        tracking.fetch(run.info.run_id)  # whole, and what was stored
+        tracking.fetch(run.info.run_id)  # raises if the artifact is missing or changed
     times = Counter(run.data.tags[KEY] for run in runs)
     left = tracking.client.search_runs([tracking.experiment], "attributes.status = 'RUNNING'")
     return {
@@ -112,15 +112,15 @@ def trial(params: TrackingParams, kills: int, seed: int = 0) -> dict[str, int]:
 def start(
     params: TrackingParams, keys: list[str], seconds: float, begun: Event | None = None
 ) -> multiprocessing.Process:
-    """A worker as a process of its own, forked so that it begins at once: from a process with no database open."""
-    FORKED.set_forkserver_preload([__name__, "mlflow.store.tracking.sqlalchemy_store"])  # all that takes long to import
+    """Start a worker process. It is a fork, so it starts at once. Its parent has no open database."""
+    FORKED.set_forkserver_preload([__name__, "mlflow.store.tracking.sqlalchemy_store"])  # the slow imports
     process = FORKED.Process(target=work, args=(params, keys, seconds, begun))
     process.start()
     return process
 
 
 def at_work(params: TrackingParams, keys: list[str], seconds: float) -> multiprocessing.Process:
-    """A worker that has begun, so that a kill meets it at its work however long it took to start."""
+    """Start a worker and wait until it works. A kill then hits it at its work, even if it started slowly."""
     begun = FORKED.Event()
     worker = start(params, keys, seconds, begun)
     begun.wait(PATIENCE)
@@ -128,7 +128,7 @@ def at_work(params: TrackingParams, keys: list[str], seconds: float) -> multipro
 
 
 def work(params: TrackingParams, keys: list[str], seconds: float, begun: Event | None = None) -> None:
-    """End what killed workers left, as a benchmark does, and do every cell that is not done, each with an artifact."""
+    """End the runs of killed workers, as a benchmark does. Then do every missing cell, each with an artifact."""
     tracking = Tracking(params)
     end_abandoned(tracking, "cell")
     done = tracking.finished("cell")

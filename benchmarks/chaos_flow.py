@@ -1,7 +1,7 @@
-"""Kill whole benchmarks at random moments, for `python -m benchmarks.chaos --flow`: flows, and processes of their pools.
+"""Kill flows and processes of their pools at random moments, for `python -m benchmarks.chaos --flow`.
 
-The benchmark is real but small: two subjects, two motions, one step a training and two a video. The same command is
-started again until it is done; then another seed makes new cells of the same adapters, until there were enough kills.
+The benchmark is real but small: two subjects, two motions, one training step, two sampling steps. The trial starts the
+same command again until it is done. Then another seed makes new cells of the same adapters, until there were enough kills.
 """
 
 import os
@@ -27,8 +27,8 @@ from flows.tracking.store import KEY, KIND, Tracking
 
 COMMAND = [sys.executable, "-c", "from flows.cli.main import main; main()", "benchmark", "run"]
 KINDS = "adapter", "cell"
-MAKING = 2.0  # seconds, about what an adapter or a cell takes
-STOPPED = 2  # exit code of a benchmark that one of its processes was killed of
+MAKING = 2.0  # seconds: about the time of an adapter or a cell
+STOPPED = 2  # the exit code of a benchmark after the kill of one of its processes
 
 
 def trial(kills: int) -> dict:
@@ -59,7 +59,7 @@ def trial(kills: int) -> dict:
 
 
 def project(repository: Path, folder: Path) -> Path:
-    """A folder with the data, the weights and parameters of a small benchmark."""
+    """A folder with the data, the weights and the parameters of a small benchmark."""
     folder.mkdir()
     for part in ("data", "models"):
         (folder / part).symlink_to(repository / part)
@@ -80,7 +80,7 @@ def start(folder: Path, seed: int) -> subprocess.Popen:
 
 
 def runs_until_a_moment(process: subprocess.Popen, folder: Path, longest: float, chance: random.Random) -> bool:
-    """Wait for a random moment of its whole life or, as often, of its making something; whether it has not ended by then."""
+    """Wait for a random moment of its life or, equally often, of its work. Returns whether it still runs then."""
     if chance.random() < 0.5:
         while process.poll() is None and doing(folder) not in KINDS:
             time.sleep(0.1)
@@ -93,7 +93,7 @@ def runs_until_a_moment(process: subprocess.Popen, folder: Path, longest: float,
 
 
 def kill(process: subprocess.Popen, chance: random.Random) -> str:
-    """Kill the flow or, as often, a process of its pool, if it has one by now; says which."""
+    """Kill the flow or, equally often, a process of its pool if there is one. Returns which."""
     pool = [child for child in psutil.Process(process.pid).children() if "spawn_main" in " ".join(child.cmdline())]
     if pool and chance.random() < 0.5:
         chance.choice(pool).kill()
@@ -103,13 +103,13 @@ def kill(process: subprocess.Popen, chance: random.Random) -> str:
 
 
 def doing(folder: Path) -> str:
-    """What a benchmark is at: an adapter, a cell, something else, or nothing that it has recorded."""
+    """The current work of a benchmark: an adapter, a cell, something else, or nothing that it has recorded."""
     found = {run.data.tags[KIND] for run in under_way(store(folder)) if is_alive(run)}
     return next((kind for kind in (*KINDS, "benchmark") if kind in found), "start")
 
 
 def compared(disturbed: Path, undisturbed: Path) -> dict:
-    """What is lost, doubled or different of what was made, and what is left under way."""
+    """The numbers of lost, doubled, different and unfinished results."""
     made, expected = store(disturbed), store(undisturbed)
     figures = Counter(lost=0, doubled=0, different=0)
     for kind in KINDS:
@@ -124,7 +124,7 @@ def compared(disturbed: Path, undisturbed: Path) -> dict:
 
 
 def alive(folder: Path) -> list[psutil.Process]:
-    """The processes that work in a folder, after some seconds for them to end."""
+    """The processes that still work in a folder, after some seconds of waiting for their end."""
     found = [process for process in psutil.process_iter(["cwd"]) if process.info["cwd"] == str(folder)]
     return psutil.wait_procs(found, timeout=10)[1]
 
@@ -141,5 +141,5 @@ def under_way(tracking: Tracking) -> list:
 
 
 def said(folder: Path) -> str:
-    """The end of what the benchmarks of a folder printed."""
+    """The last lines that the benchmarks of a folder printed."""
     return (folder / "log").read_text()[-2000:]

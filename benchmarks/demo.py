@@ -1,6 +1,6 @@
-"""How long a newcomer waits, and the memory it takes: `python -m benchmarks.demo` runs `make demo` in a bare clone, twice.
+"""The time and the memory of a first run: `python -m benchmarks.demo` runs `make demo` twice in a bare clone.
 
-Writes benchmarks/demo.json. The machine must have nothing else to do, and the package index be at hand.
+It writes benchmarks/demo.json. The machine must do nothing else, and must reach a package index.
 """
 
 import json
@@ -34,7 +34,7 @@ def main() -> None:
 
 
 def measured(folder: Path, target: str) -> dict[str, float]:
-    """Seconds that a target takes there, and the most that all its processes held at once, in GiB."""
+    """Seconds that a target takes in the clone, and the peak memory of all its processes together, in GiB."""
     started, most = time.monotonic(), 0
     process = psutil.Popen(["make", "--silent", target], cwd=folder)
     while process.poll() is None:
@@ -46,15 +46,15 @@ def measured(folder: Path, target: str) -> dict[str, float]:
 
 
 def held(process: psutil.Process) -> int:
-    """Bytes of a process; what it shares with others counts for each."""
+    """Bytes of a process. Shared memory counts for each process."""
     try:
         return process.memory_info().rss
-    except psutil.NoSuchProcess:  # it has ended since it was listed
+    except psutil.NoSuchProcess:  # the process has ended meanwhile
         return 0
 
 
 def output(folder: Path, *command: str) -> list[str]:
-    """The lines that a command prints there."""
+    """The lines that a command prints in the clone."""
     return subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout.splitlines()
 
 

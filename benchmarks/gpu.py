@@ -1,10 +1,10 @@
-"""Speed and memory of training and sampling on whatever device is there: `make bench` runs it too.
+"""Speed and memory of training and sampling on a GPU, or on the CPU if there is none. `make bench` runs it too.
 
-Every figure stands beside a plain version of the same work, measured in the same run: float32, nothing kept between
-steps, both branches of guidance one after the other; on a GPU also beside compiled blocks, whose outcome is compared
-with that of the same blocks as they are. Dropout is off, for its draws are others in another precision. Read the
-ratios. Work that the memory does not hold is said to not fit. Without published weights the paper's network is built at
-full size with random ones. On a CPU the pocket profile is measured, on a GPU the paper's; --profile chooses.
+The same run also measures a plain version of the same work: float32, nothing kept between steps, one branch of guidance
+after the other. On a GPU it also measures compiled blocks, and compares their outcome with that of uncompiled blocks.
+Dropout is off, because another precision draws other numbers. Read the ratios. Work that needs more memory than there is
+"does not fit". Without published weights, the paper's network has its full size and random weights. The default is the
+pocket profile on a CPU and the paper profile on a GPU; --profile changes it.
 """
 
 import argparse
@@ -30,7 +30,7 @@ from flows.tracking.provenance import git_commit, machine
 
 T = TypeVar("T")
 Build = Callable[[Params, ComputeParams], VideoDiffusionModel]
-Found = dict[str, Measured | None]  # by way; None: it does not fit
+Found = dict[str, Measured | None]  # by the way of working; None: it does not fit
 
 WORK = (*STAGES, "video")
 DOES_NOT_FIT = "does not fit"
@@ -40,7 +40,7 @@ def main() -> None:
     on_gpu = torch.cuda.is_available()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--profile", default="paper" if on_gpu else "pocket")
-    rounds = "how often each way is built and measured, in turns, since machines have slow minutes; the best counts"
+    rounds = "how often each way is built and measured. The ways take turns, because machines have slow minutes; the best counts"
     parser.add_argument("--rounds", type=int, default=1 if on_gpu else 4, help=rounds)
     arguments = parser.parse_args()
     params = load_params(profile=arguments.profile)
@@ -51,7 +51,7 @@ def main() -> None:
 
 
 def weights_are_random(params: Params) -> bool:
-    """Whether the paper's base model is measured without its weights, since their folder is not there."""
+    """Whether the paper's base model gets random weights, because the folder of its weights is missing."""
     weights = params.base_model.weights
     return params.base_model.name == "modelscope" and not is_hub_id(weights) and not weights.is_dir()
 
@@ -70,7 +70,7 @@ def build_base(params: Params, compute: ComputeParams) -> VideoDiffusionModel:
 
 
 def measure(params: Params, build: Build, rounds: int) -> dict:
-    """All figures of a profile: each stage and a video, this project's way and plainly, in turns; the best of each."""
+    """All figures of a profile: each stage and a video, by this project and plainly, in turns. The best of each counts."""
     device = params.compute.torch_device()
     ways = {"plain": ComputeParams(device=params.compute.device), "ours": params.compute}
     if device.type == "cuda":
@@ -98,7 +98,7 @@ def measure(params: Params, build: Build, rounds: int) -> dict:
 
 
 def _measured(params: Params, build: Build, compute: ComputeParams, work: Callable) -> dict[str, Measured | None]:
-    """Every kind of work on a base model that nothing holds afterwards."""
+    """Measure every kind of work on one base model, and release the base model afterwards."""
     base = _fitting(lambda: build(params, compute))
     if base is None:
         return dict.fromkeys(WORK)
@@ -109,11 +109,11 @@ def _measured(params: Params, build: Build, compute: ComputeParams, work: Callab
 
 
 def _fitting(run: Callable[[], T]) -> T | None:
-    """What some work gives, or None where the memory does not hold it."""
+    """The result of some work, or None if the memory is too small for it."""
     try:
         return run()
     except torch.OutOfMemoryError as error:
-        traceback.clear_frames(error.__traceback__)  # they hold the tensors
+        traceback.clear_frames(error.__traceback__)  # its frames hold the tensors
         return None
     finally:
         gc.collect()
@@ -121,7 +121,7 @@ def _fitting(run: Callable[[], T]) -> T | None:
 
 
 def _free(compute: ComputeParams) -> None:
-    """Forget the base model of a way: it holds itself in circles, and compiled code holds it."""
+    """Release the base model of a way. It refers to itself, and compiled code refers to it."""
     if compute.compiled:
         torch.compiler.reset()
     gc.collect()
@@ -133,12 +133,12 @@ def _better(one: Measured | None, other: Measured | None) -> Measured | None:
 
 
 def _steps(params: Params, name: str) -> int:
-    """How many steps the profile takes of a kind of work."""
+    """The number of steps of a kind of work in the profile."""
     return params.sampling.steps if name == "video" else params.methods["dreamvideo"][name]["steps"]
 
 
 def _row(found: Found, steps: int, peak: float) -> dict:
-    """The figures of one kind of work; None where there is nothing to say.
+    """The figures of one kind of work; None if nothing was measured.
 
     Args:
         found: by way.
@@ -171,7 +171,7 @@ def _per_step(found: Found, way: str) -> float | str | None:
 
 
 def _difference(one: Measured | None, other: Measured | None) -> float | None:
-    """How far an outcome is from another, as a share of that one; of several parts, the one that is farthest.
+    """The relative difference of two outcomes. For several parts, the largest difference counts.
 
     Of training that is how far the trained numbers moved: 1.4 for gradients that have nothing in common, and up to a
     third for equal ones in bfloat16, since Adam's first steps are little more than signs.
@@ -187,7 +187,7 @@ def _gib(measured: Measured | None) -> float | None:
 
 
 def _grid(params: Params, work: dict[str, dict]) -> dict:
-    """What the profile's benchmark takes on one device, all adapters trained; without saving and scoring."""
+    """The time of the profile's benchmark on one device with all trainings, without saving and scoring."""
     subjects, motions = params.data.subjects, params.data.motions
     videos = subjects * motions * params.benchmark.prompts
     times = {"textual_inversion": subjects, "identity_adapter": subjects, "motion_adapter": motions, "video": videos}
@@ -197,7 +197,7 @@ def _grid(params: Params, work: dict[str, dict]) -> dict:
 
 
 def matrix_product(device: torch.device) -> float:
-    """How fast the device is just now: a large matrix product, bfloat16 on a GPU and float32 on a CPU, in TFLOP/s."""
+    """The present speed of the device: a large matrix product, bfloat16 on a GPU and float32 on a CPU, in TFLOP/s."""
     size, kind = (8192, torch.bfloat16) if device.type == "cuda" else (1024, torch.float32)
     a, b = torch.randn(2, size, size, device=device, dtype=kind)
     clock = Clock(device)

@@ -1,6 +1,6 @@
 """The work as the flows do it: the method's own training, and this project's sampler with both adapters.
 
-Saving and scoring a video are left out: with ``execution.overlap`` they run beside the next.
+Saving and scoring a video are left out. With ``execution.overlap`` they run beside the next video.
 """
 
 from collections.abc import Callable
@@ -27,7 +27,7 @@ from dreamvideo.base_models.contract import VideoDiffusionModel
 from dreamvideo.params import Params
 from dreamvideo.sample import sample_latents
 
-Tick = Callable[[str], None]  # told the name of what a step ends of
+Tick = Callable[[str], None]  # gets the name of the kind of work whose step ends
 
 
 def work(base: VideoDiffusionModel, params: Params) -> dict[str, Callable[[], Measured]]:
@@ -46,7 +46,7 @@ def _stage(base: VideoDiffusionModel, params: Params, stage: str) -> Measured:
 def _trained(
     base: VideoDiffusionModel, params: Params, stage: str, tick: Tick, steps: int | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Train a stage for so many steps (None: as are measured), and one of what comes with it; what comes of it."""
+    """Train a stage for some steps (None: the measured number) and the other stages for one. Returns the outcome."""
     method = few_steps(params, stage, steps)
     told = lambda name, *_: tick(name.replace(" ", "_"))  # noqa: E731
     if stage == "motion_adapter":
@@ -58,7 +58,7 @@ def _trained(
 
 
 def _encode(base: VideoDiffusionModel, params: Params, stage: str) -> None:
-    """What a stage encodes before its first step; the identity adapter's images are kept from the stage before."""
+    """The encoding before the first step of a stage. The identity adapter uses the images of the stage before."""
     if stage == "textual_inversion":
         base.encode_frames(subject_data(base).images[:, None])
     if stage == "motion_adapter":
@@ -99,12 +99,12 @@ def _encode_composition(base: VideoDiffusionModel) -> None:
 
 
 def _flops(base: VideoDiffusionModel, run: Callable[[Tick], object], name: str) -> float | None:
-    """As :func:`operations`; None for compiled blocks, which the counter does not see into and would leave uncompiled."""
+    """As :func:`operations`. None for compiled blocks: the counter does not see them, and would leave them uncompiled."""
     return None if base.compiled else operations(run, name)
 
 
 def operations(run: Callable[[Tick], object], name: str) -> float:
-    """Operations of the last step of a kind, in training with its backward pass and what is computed again for it.
+    """Operations of the last step of a kind. In training this includes the backward pass and its recomputation.
 
     Args:
         run: the work, which tells a tick of two steps or more.

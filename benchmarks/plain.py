@@ -1,6 +1,6 @@
-"""The same work as the flows do, written plainly: nothing is kept between steps, one branch of guidance after the other.
+"""The same work as the flows, written plainly: nothing is kept between steps, one branch of guidance after the other.
 
-It stands beside the real thing in benchmarks/gpu.py, which has to be faster and must agree with it.
+benchmarks/gpu.py compares it with the real work, which must be faster and must give the same result.
 """
 
 from collections.abc import Callable
@@ -79,7 +79,7 @@ def _motion(base: VideoDiffusionModel, params: Params) -> Measured:
     options, clip = method.options.motion_adapter, data.clips[0]
 
     def loss() -> Tensor:
-        torch.randperm(1, generator=generator)  # the choice among clips
+        torch.randperm(1, generator=generator)  # draws the choice among clips
         window = sample_window(clip, data.fps[0], data.num_frames, data.target_fps, generator)
         appearance = base.encode_appearance(clip[torch.randint(len(clip), (1,), generator=generator)])
         dropped_caption, dropped_appearance = torch.rand(2, generator=generator).tolist()
@@ -108,7 +108,7 @@ def _video(base: VideoDiffusionModel, params: Params) -> Measured:
     identity, adapter, motion = (part.to(base.device) for part in made_up_adapters(method, base))
 
     def branch(prompt: str, share: float, strength: float) -> Tensor:
-        """One branch of guidance; ``share`` of the reference's appearance is seen."""
+        """One branch of guidance, with a ``share`` of the reference's appearance."""
         motion.guide(
             share * base.encode_appearance(reference).to(base.device), torch.tensor([strength]).to(base.device)
         )

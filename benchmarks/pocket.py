@@ -1,8 +1,8 @@
-"""What a video costs, and what orchestration adds: `make bench`. Prints a table, writes benchmarks/pocket.json.
+"""The time of a video, and the time that orchestration adds: `make bench`. Prints a table, writes benchmarks/pocket.json.
 
-Cells run as the benchmark flow runs them (Prefect task, MLflow run, artifacts). What orchestration adds is what each
-takes beyond the generating and scoring that it records of itself; saving the mp4 counts as orchestration. Adapters of one
-training step stand in for trained ones, since their values do not change the work.
+Cells run as in the benchmark flow (Prefect task, MLflow run, artifacts). Each cell records the time of its generating and
+scoring. The rest of its time is orchestration; saving the mp4 counts as orchestration. The adapters have one training
+step, because their values do not change the amount of work.
 """
 
 import json
@@ -58,7 +58,7 @@ def one_step(options: dict) -> dict:
 def measure(params) -> dict:
     params_json = params.model_dump_json()
     resources = resources_for(params_json)
-    # Each round has a seed of its own, since what is done is never done again.
+    # Each round has its own seed, because a cell with a finished run does not run again.
     plans = [
         plan_selection(params, resources.catalog, Selection(str(SUBJECTS), str(MOTIONS), seed=seed))
         for seed in range(ROUNDS)
@@ -92,7 +92,7 @@ def measure(params) -> dict:
 
 
 def matrix_product_gflops(size: int = 1024) -> float:
-    """How fast this machine is just now: a large float32 matrix product, in 10^9 operations a second."""
+    """The present speed of this machine: a large float32 matrix product, in 10^9 operations a second."""
     a, b = torch.randn(2, size, size)
     seconds = []
     for _ in range(20):
@@ -103,7 +103,7 @@ def matrix_product_gflops(size: int = 1024) -> float:
 
 
 def video(resources: Resources, cell, adapters: dict[str, str]) -> float:
-    """Seconds for the video of a cell alone: sampled with both adapters, decoded, saved."""
+    """Seconds for the video of one cell: sample with both adapters, decode, save."""
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
         generate_video(resources, cell, *load_adapters(resources, cell, adapters), Path(folder) / "video.mp4")

@@ -1,4 +1,4 @@
-"""ModelScopeT2V at its published size with random weights: the same work as the real one, where that is not there."""
+"""ModelScopeT2V at its published size with random weights: the same amount of work without the published files."""
 
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet3DConditionModel
@@ -13,7 +13,7 @@ LEVELS = 4
 
 
 def random_modelscope(params: BaseModelParams, compute: ComputeParams) -> ModelScope:
-    """The base model of the paper, untrained; the same seed gives the same weights."""
+    """The untrained base model of the paper. The same seed gives the same weights."""
     torch.manual_seed(0)
     text = CLIPTextConfig(
         vocab_size=49408, hidden_size=1024, intermediate_size=4096, num_hidden_layers=23, num_attention_heads=16,
@@ -37,6 +37,6 @@ def random_modelscope(params: BaseModelParams, compute: ComputeParams) -> ModelS
 
 
 def _tokenizer() -> CLIPTokenizer:
-    """CLIP's, from the vocabulary that open_clip ships."""
+    """CLIP's tokenizer, from the vocabulary in open_clip."""
     theirs = SimpleTokenizer()
     return CLIPTokenizer(vocab=theirs.encoder, merges=list(theirs.bpe_ranks), model_max_length=77)

@@ -1,9 +1,9 @@
-"""What a benchmark costs besides its models, from 6 to 6,000 cells, and a plan of a million: `python -m benchmarks.scale`.
+"""The cost of a benchmark without its models, from 6 to 6,000 cells, and of a plan of a million: `python -m benchmarks.scale`.
 
-Training, generating and scoring are replaced by files and numbers that are there at once, so all that is left is ours:
-plans, claims, records, artifacts, the registry, the report. With `--seconds` a video takes its time, slept, beside which
-claims give their signs of life, and with `--workers` as many processes share a benchmark, as those of a machine with
-several GPUs do. Every size runs in a process and a folder of its own.
+Ready-made files and numbers replace training, generating and scoring. What remains is this project's own work: plans,
+leases, records, artifacts, the registry, the report. With `--seconds`, each video sleeps for its time while its lease
+gives signs of life. With `--workers`, several processes share a benchmark, as on a machine with several GPUs. Every size
+has its own process and folder.
 """
 
 import argparse
@@ -72,7 +72,7 @@ def main() -> None:
 
 
 def apart(what: str, seconds: float = 0.0, workers: int = 1) -> dict:
-    """The figures of one part, in a process of its own."""
+    """The figures of one part, measured in a new process."""
     command = [sys.executable, "-m", "benchmarks.scale", "--only", what]
     command += ["--seconds", str(seconds), "--workers", str(workers)]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
@@ -80,14 +80,14 @@ def apart(what: str, seconds: float = 0.0, workers: int = 1) -> dict:
 
 
 def measured(what: str, seconds: float, workers: int) -> dict:
-    """The figures of one part, with the most memory that this process took, and that the largest of its own took."""
+    """The figures of one part, with the peak memory of this process and of its largest child."""
     figures = plan_a_million() if what == "plan" else benchmark(int(what), seconds, workers)
     memory = {"": resource.RUSAGE_SELF} | ({"of_a_worker_": resource.RUSAGE_CHILDREN} if workers > 1 else {})
     return figures | {f"peak_memory_{of}gib": resource.getrusage(who).ru_maxrss / 2**20 for of, who in memory.items()}
 
 
 def plan_a_million() -> dict:
-    """What `benchmark plan` takes for every combination of a thousand subjects and a thousand motions."""
+    """The cost of `benchmark plan` for every combination of a thousand subjects and a thousand motions."""
     params = load_params()
     catalog = many(load_catalog(params.data.root))
     plans.load_catalog = lambda _: catalog
@@ -98,7 +98,7 @@ def plan_a_million() -> dict:
 
 
 def many(catalog: Catalog) -> Catalog:
-    """A catalog of as many subjects and motions as are planned: those that there are, each with other files."""
+    """A catalog with as many subjects and motions as the plan: copies of the real ones, each with other files."""
 
     def copies(items: dict) -> dict:
         named = {}
@@ -112,7 +112,7 @@ def many(catalog: Catalog) -> Catalog:
 
 
 def benchmark(size: int, seconds: float, workers: int) -> dict:
-    """Run a benchmark of so many cells in which nothing is left to a model, then what users do with it.
+    """Run a benchmark of some cells without any model, then the commands that users run on it.
 
     Args:
         size: how many.
@@ -147,7 +147,7 @@ def benchmark(size: int, seconds: float, workers: int) -> dict:
             "seconds_per_cell_at_last": pace(runs[-part:]) - seconds,
             "seconds_after_cells": begun + total - last,
         }
-        if not seconds:  # to what follows it is all the same
+        if not seconds:  # the following figures do not depend on it
             figures |= {
                 "seconds_planned_again": timed(lambda: plans.estimate(params, request)),
                 "seconds_of_report": timed(lambda: write_report(params, outcome.run_id)),
@@ -161,7 +161,7 @@ def benchmark(size: int, seconds: float, workers: int) -> dict:
 
 
 def pace(runs: list[Run]) -> float:
-    """Seconds of a worker for a cell: from the end of its first, for which it has to load much, to the end of its last."""
+    """Seconds of a worker for a cell. The first cell is left out, because the worker loads the models in it."""
     ends: dict[str, list[int]] = {}
     for run in runs:
         ends.setdefault(run.data.tags[WORKER], []).append(run.info.end_time)
@@ -169,7 +169,7 @@ def pace(runs: list[Run]) -> float:
 
 
 def begin_measured_worker(params_json: str, seconds: float) -> None:
-    """What a process of the pool begins with: nothing is left out there yet, and what it loads is no cost of a cell."""
+    """The start of a pool process: it still has the real functions, and loads everything before its first cell."""
     begin_worker()
     resources = resources_for(params_json)
     leave_out_the_models(resources.params, seconds)
@@ -177,7 +177,7 @@ def begin_measured_worker(params_json: str, seconds: float) -> None:
 
 
 def leave_out_the_models(params: Params, seconds: float) -> None:
-    """Let training and scoring give what is there at once, and generating sleep for so many seconds; for this process."""
+    """In this process, replace training and scoring by ready-made results, and generating by a sleep."""
     data = params.data
     size = (data.num_frames, 3, data.image_size, data.image_size)
     frames = torch.randint(256, size, dtype=torch.uint8)
@@ -199,7 +199,7 @@ def leave_out_the_models(params: Params, seconds: float) -> None:
 
 
 def wait_for_all(workers: int) -> None:
-    """Until all processes of the pool have begun, or the first would have made some cells alone."""
+    """Wait until all processes of the pool have started. Otherwise the first one makes some cells alone."""
     ready = Path("ready")
     ready.mkdir(exist_ok=True)
     (ready / str(os.getpid())).touch()

@@ -1,7 +1,7 @@
-"""How a benchmark spreads over processes of one machine: `python -m benchmarks.scaling` (needs the extra `ray`).
+"""The gain of a second process on one machine: `python -m benchmarks.scaling` (needs the extra `ray`).
 
-The same benchmark runs with one and with two workers of Ray, each at two sizes: what a combination more takes, and the
-fixed cost beside it (a cluster, a model in every worker, a report). Adapters of one training step stand in for trained ones.
+The same benchmark runs with one and with two workers of Ray, each at two sizes. The difference gives the time of one more
+combination and the fixed cost (a cluster, a model in every worker, a report). The adapters have one training step.
 """
 
 import json
@@ -41,7 +41,7 @@ def main() -> None:
 
 
 def measure(params: Params) -> dict:
-    """The figures, in turns of the numbers of workers."""
+    """The figures. One worker and two workers take turns."""
     seeds = count()
     run(params, 1, LARGE, next(seeds))  # trains the adapters
     seconds = {
@@ -64,7 +64,7 @@ def measure(params: Params) -> dict:
 
 
 def run(params: Params, workers: int, size: int, seed: int) -> float:
-    """Seconds of one benchmark of combinations that are new."""
+    """Seconds of one benchmark in which every combination is new."""
     spread = params.model_copy(update={"execution": ExecutionParams(runner="ray", workers=workers)})
     started = time.monotonic()
     outcome = run_benchmark(spread, Selection(str(size // SMALL), str(SMALL), seed=seed))

@@ -1,7 +1,7 @@
-"""How many cells one MLflow server records: `python -m benchmarks.server`. What sizes a server for many GPUs.
+"""The number of cells that one MLflow server records: `python -m benchmarks.server`. It sizes a server for many GPUs.
 
-Clients claim and record cells as a benchmark does, each with a file of a video's size, on a server of this machine over
-SQLite; nothing is generated. The processor time that the server's processes take for a cell says what a core of it can carry.
+Clients lease and record cells as a benchmark does, each with a file of a video's size. The server runs on this machine
+with SQLite. Nothing is generated. The processor time of the server for a cell tells how many cells a core can serve.
 """
 
 import json
@@ -56,7 +56,7 @@ def main() -> None:
 
 
 def wait() -> None:
-    """Until the server answers."""
+    """Wait until the server answers."""
     for _ in range(120):
         try:
             urllib.request.urlopen(f"http://127.0.0.1:{PORT}/health", timeout=1)
@@ -79,7 +79,7 @@ def measure(clients: int, server: psutil.Process, folder: Path) -> dict[str, flo
 
 
 def processor_seconds(server: psutil.Process) -> float:
-    """What the server and its workers have taken so far."""
+    """The processor seconds of the server and its workers so far."""
     times = [process.cpu_times() for process in (server, *server.children(recursive=True))]
     return sum(time.user + time.system for time in times)
 

@@ -1,10 +1,9 @@
-"""Search DreamVideo's knobs, one at a time, on subjects and motions that the dataset does not have: `make sweep`.
+"""Vary DreamVideo's settings one at a time, on subjects and motions outside the dataset: `make sweep`.
 
-The base may have seen paths like these motions', from which only the dataset's are kept apart.
+The base model may have seen similar paths: its training avoids only the paths of the dataset.
 
-Every variant is a benchmark of its own in the MLflow experiment "sweep": adapters that variants share are trained once,
-and a sweep that was stopped goes on where it was. Prints what each variant changes against params.yaml as it is,
-paired by combination, with 95% intervals.
+Every variant is a benchmark in the MLflow experiment "sweep". Variants share adapters that have the same key. A stopped
+sweep continues. It prints the difference of each variant from params.yaml, paired by combination, with 95% intervals.
 """
 
 from pathlib import Path
@@ -36,7 +35,7 @@ MOTIONS = {
     "narrow_orbit": TargetMotion("orbiting", 2, orbit(0.15, 0.4, -1, start=0.125)),
     "ess": TargetMotion("weaving down", 1, wave(0, 0.8, 1.5, 0.35)),
 }  # fmt: skip
-PROMPTS = 3  # for each of the 24 combinations: one video alone says little about a path
+PROMPTS = 3  # for each of the 24 combinations, because one video says little about a path
 VARIANTS = {
     "random_shift": (0.0, 0.5),
     "textual_inversion.learning_rate": (5e-4, 5e-3),
@@ -71,19 +70,19 @@ def main() -> None:
 
 
 def held_out(params: Params) -> Params:
-    """The profile on the sweep's own data, in an experiment of its own."""
+    """The profile with the sweep's own data and its own experiment."""
     data = {"root": FOLDER / "data", "subjects": len(SUBJECTS), "motions": len(MOTIONS)}
     return params.model_copy(
         update={
             "data": params.data.model_copy(update=data),
-            "promotion": None,  # what a sweep tries is no candidate for use
+            "promotion": None,  # a sweep registers nothing
             "tracking": params.tracking.model_copy(update={"experiment": "sweep"}),
         }
     )
 
 
 def with_option(params: Params, knob: str, value: float) -> Params:
-    """The profile with one of DreamVideo's options, named with dots, changed."""
+    """The profile with another value of one of DreamVideo's options. Dots separate the parts of its name."""
     *sections, last = knob.split(".")
     changed = params.model_copy(deep=True)
     options = changed.methods["dreamvideo"]
@@ -95,7 +94,7 @@ def with_option(params: Params, knob: str, value: float) -> Params:
 
 
 def differences(params: Params, run_id: str, shipped: str) -> list[str]:
-    """The shown metrics of a run minus the shipped one's, each with its interval."""
+    """The shown metrics of a run minus those of the shipped settings, each with its interval."""
     rows = compare_runs(params, run_id, shipped).set_index("metric")
     return [f"{row.difference:+.3f} ({row.low:+.3f} to {row.high:+.3f})" for row in (rows.loc[name] for name in SHOWN)]
 

@@ -1,4 +1,4 @@
-"""What the two versions of the same work share: made-up data, a clock, and what is measured.
+"""The common parts of both versions of the work: random data, a clock, and the measured figures.
 
 Shapes: S pixels a side.
 """
@@ -28,24 +28,24 @@ PROMPT = "a * is running"
 
 @dataclass
 class Measured:
-    """One kind of work: seconds a step and seconds besides, what it computed, and what it held."""
+    """The figures of one kind of work: its seconds, its operations, its memory and its outcome."""
 
     seconds: float  # a step
-    flops: float | None = None  # of a step, with what gradient checkpointing computes again
-    peak_bytes: int | None = None  # on a GPU, of the steps and of what is done once
+    flops: float | None = None  # of a step, with the recomputation of gradient checkpointing
+    peak_bytes: int | None = None  # on a GPU, over the steps and the work that is done once
     outcome: tuple[Tensor, ...] = ()  # on the CPU, to compare two versions of the same work
     encoding: float = 0.0  # seconds, before the first step
     decoding: float = 0.0  # seconds, after the last
 
 
 class Clock:
-    """Seconds between steps, the device's work included, and on a GPU the memory that they hold at most."""
+    """Seconds between steps, with the work of the device; on a GPU also the peak memory."""
 
     def __init__(self, device: torch.device) -> None:
         self.device, self.ticks, self.peaks = device, {}, {}
 
     def tick(self, name: str) -> None:
-        """A step ends; the first of a kind, with which its peak of memory starts anew."""
+        """Note the end of a step. The first step of a kind resets the peak memory."""
         if self.device.type == "cuda":
             torch.cuda.synchronize()
             if name not in self.ticks:
@@ -54,18 +54,18 @@ class Clock:
         self.ticks.setdefault(name, []).append(time.perf_counter())
 
     def step(self, name: str) -> float:
-        """Median seconds of a step, the first ones left out; the clock of this work starts anew."""
+        """Median seconds of a step without the first ones. The clock of this work is reset."""
         ticks = self.ticks.pop(name)[WARM_UP:]
         return median(after - before for before, after in pairwise(ticks))
 
     def measured(self, name: str, outcome: tuple[Tensor, ...], **besides: float) -> Measured:
-        """What was measured of the steps of a kind, with what else is known of them."""
+        """The measured figures of a kind of work, together with its other known figures."""
         outcome = tuple(part.detach().cpu() for part in outcome)
         return Measured(self.step(name), peak_bytes=self.peaks.get(name), outcome=outcome, **besides)
 
     @torch.no_grad()
     def once(self, name: str, work: Callable[[], object]) -> float:
-        """Seconds of work that is done once beside the steps of a kind, whose peak of memory it may raise.
+        """Seconds of work that is done once beside the steps of a kind. It may raise the peak memory of that kind.
 
         It is done twice here, for the first time sets up the device.
         """
@@ -88,7 +88,7 @@ def subject_data(base: VideoDiffusionModel) -> SubjectData:
 
 
 def motion_data(base: VideoDiffusionModel, params: Params) -> MotionData:
-    """One random clip of just the length that training needs."""
+    """One random clip with exactly the length that training needs."""
     frames, fps = params.data.num_frames, params.data.fps
     clip = torch.rand(frames, 3, base.frame_size, base.frame_size, generator=seeded()) * 2 - 1
     return MotionData([clip], [CAPTION], [fps], frames, fps)
@@ -99,7 +99,7 @@ def seeded() -> torch.Generator:
 
 
 def few_steps(params: Params, stage: str | None = None, steps: int | None = None) -> DreamVideo:
-    """The profile's method with so many steps of a stage (None: as are measured), and one of every other."""
+    """The profile's method with some steps of one stage (None: the measured number) and one step of every other."""
     steps = steps or WARM_UP + STEPS
     options = params.methods["dreamvideo"]
     return DreamVideo(options | {one: options[one] | {"steps": steps if one == stage else 1} for one in STAGES})
@@ -108,7 +108,7 @@ def few_steps(params: Params, stage: str | None = None, steps: int | None = None
 def training_outcome(
     method: DreamVideo, base: VideoDiffusionModel, stage: str, losses: list[float], trained: dict[str, Tensor]
 ) -> tuple[Tensor, Tensor]:
-    """What two versions of a stage must agree in: the losses (n,), and how far each of P trained numbers moved (P,).
+    """The outcome that two versions of a stage must share: the losses (n,) and the movement of P trained numbers (P,).
 
     The first loss alone says nothing of the gradients, for adapters start as nothing.
     """
@@ -117,7 +117,7 @@ def training_outcome(
 
 
 def _untrained(method: DreamVideo, base: VideoDiffusionModel, stage: str) -> nn.Module:
-    """What a stage starts from, as training() draws it."""
+    """The start values of a stage, as training() draws them."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seeded().initial_seed())
         if stage == "textual_inversion":
@@ -126,7 +126,7 @@ def _untrained(method: DreamVideo, base: VideoDiffusionModel, stage: str) -> nn.
 
 
 def made_up_adapters(method: DreamVideo, base: VideoDiffusionModel) -> tuple[TextualIdentity, Adapter, Adapter]:
-    """A textual identity, an identity adapter and a motion adapter that act, untrained; each time the same."""
+    """A textual identity, an identity adapter and a motion adapter. They are untrained but have an effect, the same every time."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         identity, motion = method.identity_adapter(base), method.motion_adapter(base)

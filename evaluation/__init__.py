@@ -1,1 +1,1 @@
-"""How good a generated video is: metrics on features, statistics over cells, and the report."""
+"""The quality of generated videos: metrics on features, statistics over cells, and the report."""

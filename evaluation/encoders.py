@@ -1,4 +1,4 @@
-"""The encoders behind the metrics: they run once a video, and the metrics are functions of what they give.
+"""The encoders behind the metrics. They run once a video; the metrics are functions of their outputs.
 
 Whatever they run on, images come from the CPU and embeddings go there.
 
@@ -26,7 +26,7 @@ from dreamvideo.weights import load_into, read_weights
 
 
 class MetricEncoders(ABC):
-    """A CLIP and a DINO, and a read-out of the truth where the world is known."""
+    """A CLIP and a DINO; and an oracle, if the videos show the pocket world."""
 
     frame_size: int  # S
 
@@ -44,7 +44,7 @@ class MetricEncoders(ABC):
 
     @abstractmethod
     def read_truth(self, frames: Tensor, truths: list[dict]) -> tuple[Tensor, Tensor] | None:
-        """What an oracle reads off frames (F, 3, S, S), or None where there is none.
+        """The oracle's reading of frames (F, 3, S, S), or None without an oracle.
 
         Args:
             frames: in [-1, 1].
@@ -55,13 +55,13 @@ class MetricEncoders(ABC):
         """
 
 
-# Each is built from the folder of its weights and a device.
+# Each entry takes the folder of its weights and a device.
 encoders: Registry[Callable[[Path, torch.device], MetricEncoders]] = Registry("metric encoders")
 
 
 @encoders.register("pocket")
 class PocketEncoders(MetricEncoders):
-    """A small CLIP with a seed of its own, a small DINO and the oracle, all trained on the procedural world."""
+    """A small CLIP with another seed than the base's, a small DINO and the oracle. All trained on the pocket world."""
 
     frame_size = networks.FRAME_SIZE
 
@@ -132,11 +132,11 @@ class PaperEncoders(MetricEncoders):
         return functional.normalize(features, dim=-1).cpu()
 
     def read_truth(self, frames: Tensor, truths: list[dict]) -> None:
-        """Nothing: the truth of real videos is not known."""
+        """None: nobody knows the truth of real videos."""
 
 
 def _resized(images: Tensor, size: tuple[int, int]) -> Tensor:
-    """Images in [-1, 1] at another size, in [0, 1]."""
+    """Resize images from [-1, 1] to another size, in [0, 1]."""
     return (functional.interpolate(images, size, mode="bicubic", antialias=True).clamp(-1, 1) + 1) / 2
 
 

@@ -1,4 +1,4 @@
-"""Is one result no worse than another? Bounds on the loss in several metrics that hold together.
+"""Is one result no worse than another? Bounds on the loss of several metrics that hold together.
 
 A metric passes if its lower confidence bound on the gain lies above minus its margin: what was not measured well enough
 does not pass. The bounds are one-sided and Bonferroni-corrected, so that all of them hold at once with the confidence
@@ -20,7 +20,7 @@ ROUNDING = 1e-12
 
 @dataclass(frozen=True)
 class Comparison:
-    """What paired cells say of one metric.
+    """The result of one metric over paired cells.
 
     Attributes:
         metric: its name.
@@ -49,7 +49,7 @@ class Comparison:
 
 
 def check_margins(margins: Mapping[str, float], where: str) -> None:
-    """Make sure that every margin is of a metric that can be better or worse.
+    """Refuse a margin of a metric that has no better or worse.
 
     Raises:
         InputError: the first that is not; ``where`` is put before its name.
@@ -67,7 +67,7 @@ def check_margins(margins: Mapping[str, float], where: str) -> None:
 def non_inferiority(
     challenger: pd.DataFrame, champion: pd.DataFrame, margins: Mapping[str, float], confidence: float, resamples: int
 ) -> list[Comparison]:
-    """Hold a challenger against a champion over the cells that both have.
+    """Compare a challenger with a champion over the cells of both.
 
     Args:
         challenger: columns ``subject``, ``motion``, ``prompt`` and ``seed``, and one a metric; one row a cell.
@@ -104,9 +104,9 @@ def _compare(
 
 
 def _too_few(pairs: pd.DataFrame, tail: float) -> str:
-    """Why nothing can be said of so few subjects and motions; empty if something can."""
-    # By chance alone, all of n differences lie on one side of the truth with probability 2^-n each: where that is above
-    # the tail, not even agreement of all would show anything, and the bootstrap of so few is far too narrow.
+    """The reason why there are too few subjects or motions for a result; empty if there are enough."""
+    # By chance alone, all n differences lie on one given side of the truth with probability 2^-n. If this is more than the
+    # tail, even a unanimous result proves nothing, and the bootstrap interval is far too narrow.
     fewest = math.ceil(-math.log2(tail))
     counts = {kind: pairs[kind].nunique() for kind in ("subject", "motion")}
     if not len(pairs):

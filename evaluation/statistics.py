@@ -1,8 +1,8 @@
-"""Means over cells with honest intervals: subjects and motions are both samples of what could be chosen.
+"""Means over cells with honest intervals: both subjects and motions are samples of a larger choice.
 
 The bootstrap resamples subjects and motions independently, as crossed random effects (Owen, "The pigeonhole
-bootstrap", Annals of Applied Statistics 2007). Resampling single cells instead would take 600 cells for 600
-independent trials, though they show 20 subjects and 30 motions, and give intervals that are far too narrow.
+bootstrap", Annals of Applied Statistics 2007). Resampling single cells would treat 600 cells as 600 independent
+trials. But they show only 20 subjects and 30 motions, so the intervals would be far too narrow.
 """
 
 from collections.abc import Iterable
@@ -19,7 +19,7 @@ LEVEL = 0.95
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean over ``n`` cells, and the interval that the bootstrap gives it. NaN where nothing is known."""
+    """A mean over ``n`` cells and its bootstrap interval. NaN if unknown."""
 
     mean: float
     low: float
@@ -30,14 +30,14 @@ class Interval:
 def hierarchical_bootstrap(table: pd.DataFrame, resamples: int = 2000, seed: int = 0, level: float = LEVEL) -> Interval:
     """Mean of the cells, with a percentile interval over resampled subjects and resampled motions.
 
-    With one subject only the motions vary, and the interval says nothing of other subjects; likewise with one
-    motion. With one of each nothing can be resampled, and the interval is NaN. Rows may come in any order.
+    With one subject only the motions vary, so the interval says nothing about other subjects. The same holds for one
+    motion. With one of each, nothing can be resampled, and the interval is NaN. Rows may come in any order.
 
     Args:
-        table: one row a cell, with columns ``subject``, ``motion`` and ``value``. NaN values are left out,
-            and so are rows that are not ``finished`` where there is a column ``status``.
-        resamples: how many.
-        seed: decides the resamples.
+        table: one row a cell, with columns ``subject``, ``motion`` and ``value``. NaN values are left out.
+            If there is a column ``status``, rows that are not ``finished`` are left out too.
+        resamples: their number.
+        seed: of the resamples.
         level: coverage of the interval, in (0, 1).
 
     Raises:
@@ -57,7 +57,7 @@ def hierarchical_bootstrap(table: pd.DataFrame, resamples: int = 2000, seed: int
         return Interval(mean, np.nan, np.nan, len(known))
     means = _resampled_means(sums - mean * counts, counts, resamples, np.random.default_rng(seed))
     tail = (1 - level) / 2
-    # Resamples that meet no known cell have no mean.
+    # A resample without a known cell has no mean.
     low, high = mean + np.nanquantile(means, [tail, 1 - tail])
     return Interval(mean, float(low), float(high), len(known))
 
@@ -65,7 +65,7 @@ def hierarchical_bootstrap(table: pd.DataFrame, resamples: int = 2000, seed: int
 def paired_difference(
     first: pd.DataFrame, second: pd.DataFrame, resamples: int = 2000, seed: int = 0, level: float = LEVEL
 ) -> Interval:
-    """Mean of first minus second over the cells both know; interval as of ``hierarchical_bootstrap``.
+    """Mean of first minus second over the cells that both have; interval as of ``hierarchical_bootstrap``.
 
     Args:
         first: columns ``subject``, ``motion``, ``prompt``, ``seed`` and ``value``, one row a cell.
@@ -134,7 +134,7 @@ def _crossing(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _resampled_means(sums: np.ndarray, counts: np.ndarray, resamples: int, random: np.random.Generator) -> np.ndarray:
-    """Means (resamples,): a crossing weighs how often its subject is drawn times how often its motion is."""
+    """Means (resamples,). The weight of a crossing is the product of the draws of its subject and of its motion."""
     subjects, motions = (random.multinomial(size, np.full(size, 1 / size), resamples) for size in sums.shape)
     total = ((subjects @ sums) * motions).sum(axis=1)
     weight = ((subjects @ counts) * motions).sum(axis=1)

@@ -1,4 +1,4 @@
-"""Score one video, as it was saved, against its subject, its motion and its prompt."""
+"""Score one saved video against its subject, its motion and its prompt."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 
 def class_prompt(prompt: str, class_word: str) -> str:
-    """The prompt with the class word in place of the placeholder, as CLIP-T compares it."""
+    """The prompt for CLIP-T: the class word replaces the placeholder."""
     return prompt.replace("*", class_word)
 
 
 @dataclass
 class Suite:
-    """The metrics with their encoders; embeddings of reference images are kept between videos."""
+    """The metrics with their encoders. It keeps the embeddings of reference images between videos."""
 
     encoders: MetricEncoders
     known_subjects: dict[str, Subject]
@@ -35,7 +35,7 @@ class Suite:
         self._truths = {name: s.truth for name, s in self.known_subjects.items() if s.truth}
 
     def score_video(self, path: Path, subject: Subject, motion: Motion, prompt: str) -> dict[str, float]:
-        """Every metric of one saved video; NaN where a metric does not apply."""
+        """Every metric of one saved video; NaN if a metric does not apply."""
         saved, fps = read_clip(path)
         frames = resize_frames(saved, self.encoders.frame_size)
         clip_references, dino_references = self._reference_embeddings(subject)
@@ -65,7 +65,7 @@ class Suite:
 
 
 def true_trajectories(motion: Motion, frames: int, fps: float) -> Tensor | None:
-    """The known trajectory of a motion as a training window shows it.
+    """The known trajectory of a motion inside a training window.
 
     Args:
         motion: from the catalog; its truth has one place for every frame of its first clip.

@@ -1,4 +1,4 @@
-"""Metrics: pure functions on the features of one video. A module of this folder registers by being there."""
+"""Metrics: pure functions on the features of one video. Every module of this folder is imported and registers itself."""
 
 import importlib
 import pkgutil
@@ -13,10 +13,10 @@ for _module in pkgutil.iter_modules(__path__):
 
 
 def metric_names() -> list[str]:
-    """The names of all metrics, in the order in which tables show them."""
+    """The names of all metrics, in the order of the tables."""
     return sorted(METRICS, key=lambda name: (METRICS[name].order, name))
 
 
 def score(features: VideoFeatures) -> dict[str, float]:
-    """All scores of one video, by the name of the metric; a score that is not known is NaN."""
+    """All scores of one video, by the name of the metric; an unknown score is NaN."""
     return {name: METRICS[name](features) for name in metric_names()}

@@ -1,4 +1,4 @@
-"""CLIP-I: does the video show the subject of the reference images, to CLIP?"""
+"""CLIP-I: does the video show the subject of the reference images, according to CLIP?"""
 
 from evaluation.metrics.features import VideoFeatures
 from evaluation.metrics.metric import metric

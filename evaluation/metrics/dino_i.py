@@ -1,4 +1,4 @@
-"""DINO-I: does the video show the subject of the reference images, to DINO, which sees past the class?"""
+"""DINO-I: does the video show the subject of the reference images, according to DINO? DINO sees more than the class."""
 
 from evaluation.metrics.features import VideoFeatures
 from evaluation.metrics.metric import metric

@@ -1,4 +1,4 @@
-"""What the metrics read: the features of one video, of its prompt and of its subject's reference images.
+"""The input of the metrics: features of one video, of its prompt and of its subject's reference images.
 
 Shapes: F frames, S pixels a side, D width of CLIP, E width of DINO, R reference images, K known subjects.
 """
@@ -12,7 +12,7 @@ from dreamvideo.errors import InputError
 
 @dataclass(frozen=True)
 class VideoFeatures:
-    """Everything that is known of one video; what the truth does not tell is None.
+    """All features of one video. A feature without a known truth is None.
 
     Attributes:
         frames: (F, 3, S, S) in [0, 1].
@@ -65,7 +65,7 @@ class VideoFeatures:
 
 
 def _check_shape(name: str, tensor: Tensor | None, shape: tuple[int | str, ...]) -> None:
-    """Raise InputError unless a tensor that is there has the shape; a letter stands for any size."""
+    """Raise InputError if a tensor has another shape; a letter stands for any size, and None passes."""
     if tensor is None:
         return
     fits = len(tensor.shape) == len(shape) and all(

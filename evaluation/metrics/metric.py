@@ -1,4 +1,4 @@
-"""What a metric is, and the decorator that makes a function one."""
+"""The class of a metric, and the decorator that turns a function into one."""
 
 import math
 from collections.abc import Callable
@@ -12,10 +12,10 @@ Score = Callable[[VideoFeatures], float]
 
 @dataclass(frozen=True)
 class Metric:
-    """A scorer of one video, and what a reader of its scores needs to know.
+    """A scorer of one video, with the texts that explain its scores.
 
     Attributes:
-        score: features of a video -> number; NaN where the score is not known.
+        score: features of a video -> number; NaN if the score is unknown.
         name: as in tables and parameters.
         label: as printed.
         description: what it measures, in one line.
@@ -37,11 +37,11 @@ class Metric:
     order: int = 100
 
     def __call__(self, features: VideoFeatures) -> float:
-        """The score of one video; NaN where it is not known."""
+        """The score of one video; NaN if unknown."""
         return float(self.score(features))
 
     def print(self, value: float | None) -> str:
-        """A score as text; a dash where it is not known."""
+        """A score as text; a dash if unknown."""
         return "—" if value is None or not math.isfinite(value) else format(value, self.format)
 
 

@@ -1,4 +1,4 @@
-"""Motion magnitude: how much changes from frame to frame. A frozen clip is consistent, and scores 0."""
+"""Motion magnitude: the change from frame to frame. A frozen clip is consistent, but scores 0."""
 
 from evaluation.metrics.features import VideoFeatures
 from evaluation.metrics.metric import metric

@@ -1,4 +1,4 @@
-"""Subject oracle: is it this subject, among all that are known? Only the procedural world can tell."""
+"""Subject oracle: is it this subject, among all known subjects? Only the pocket world can tell."""
 
 import math
 
@@ -15,7 +15,7 @@ from evaluation.metrics.metric import metric
     order=5,
 )
 def subject_oracle(features: VideoFeatures) -> float:
-    """Mean over frames of softmax over K of the scores (F, K), at the right subject; NaN where not known."""
+    """Mean over frames of softmax over K of the scores (F, K), at the right subject; NaN if unknown."""
     if features.subject_log_probabilities is None or features.subject_index is None:
         return math.nan
     posterior = features.subject_log_probabilities.double().softmax(dim=-1)

@@ -1,4 +1,4 @@
-"""Trajectory oracle: does the subject follow the motion's trajectory? Only the procedural world tells."""
+"""Trajectory oracle: does the subject follow the motion's trajectory? Only the pocket world can tell."""
 
 import math
 
@@ -16,17 +16,17 @@ from evaluation.metrics.metric import metric
     order=6,
 )
 def trajectory_oracle(features: VideoFeatures) -> float:
-    """Agreement of the centroids (F, 2) with the nearest true trajectory of (W, F, 2); NaN where either is not known."""
+    """Agreement of the centroids (F, 2) with the nearest true trajectory of (W, F, 2); NaN if either is unknown."""
     if features.centroids is None or features.trajectories is None:
         return math.nan
     return max(agreement(features.centroids, trajectory) for trajectory in features.trajectories)
 
 
 def agreement(p: Tensor, q: Tensor) -> float:
-    """How far two paths are the same, wherever they lie: sum(p.q) / max(sum|p|^2, sum|q|^2), both centred.
+    """The agreement of two paths, wherever they lie: sum(p.q) / max(sum|p|^2, sum|q|^2), both centred.
 
-    By Cauchy-Schwarz it lies in [-1, 1] and is 1 only for equal paths. Unlike a correlation it falls where
-    one path is a smaller copy of the other. Two paths that both stay in place are equal.
+    By Cauchy-Schwarz it lies in [-1, 1] and is 1 only for equal paths. Unlike a correlation, it falls if one path is a
+    smaller copy of the other. Two paths that both stay in place are equal.
 
     Args:
         p: (F, 2) positions.

@@ -1,4 +1,4 @@
-"""The report: one HTML file that holds everything it shows and asks nothing of the network."""
+"""The report: one HTML file that contains everything it shows. It needs no network."""
 
 from evaluation.report.build import build_report
 from evaluation.report.data import CellResult, ReportData

@@ -49,7 +49,7 @@ def build_report(data: ReportData, path: Path, resamples: int = 2000, seed: int 
 
 
 def _sections(environment: Environment, results: Results) -> tuple[list[Markup], dict[str, object]]:
-    """The HTML of every section in order, and all that they hand to the page's script."""
+    """The HTML of every section in order, and the values for the page's script."""
     pages, script = [], {}
     for section in ordered_sections():
         content = section.content(results)
@@ -72,7 +72,7 @@ def _environment() -> Environment:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as a reader says them: 0.4 s, 42 s, 3 min 20 s, 2 h 5 min."""
+    """Seconds for a reader: 0.4 s, 42 s, 3 min 20 s, 2 h 5 min."""
     if seconds < 10:
         return f"{seconds:.1f} s"
     whole = round(seconds)
@@ -84,7 +84,7 @@ def duration(seconds: float) -> str:
 
 
 def _media(data: ReportData, cells: list[CellResult]) -> Iterator[tuple[str, Markup]]:
-    """Name and data URI of everything that the cards show, each once; read only as the file is written."""
+    """Name and data URI of every image and video of the cards, each once. It reads a file only when the page needs it."""
     for subject, (_, references) in enumerate(data.subjects.values()):
         for index, reference in enumerate(references):
             yield f"subject-{subject}-{index}", image_uri(reference)

@@ -1,4 +1,4 @@
-"""What a report is made of."""
+"""The data of a report."""
 
 import math
 from collections import Counter
@@ -13,7 +13,7 @@ from dreamvideo.errors import InputError, unknown_name
 
 @dataclass(frozen=True)
 class CellResult:
-    """One combination of subject, motion, prompt and seed, and what came of it.
+    """One combination of subject, motion, prompt and seed, with its result.
 
     Attributes:
         key: content hash of everything that decides the result.
@@ -21,12 +21,12 @@ class CellResult:
         motion: name of the motion.
         prompt: with the subject's class word, as CLIP-T reads it.
         seed: of the noise.
-        status: a failed cell is shown and counted, and is in no mean.
+        status: the report shows and counts a failed cell, and leaves it out of every mean.
         reason: why it failed, in one sentence; empty otherwise.
-        metrics: scores by the name of the metric; NaN where not known.
-        video: the generated video (.mp4 or .webm that browsers play), or None.
-        seconds: how long it took.
-        reused: it was there from an earlier run.
+        metrics: scores by the name of the metric; NaN if unknown.
+        video: the generated video (.mp4 or .webm, which browsers play), or None.
+        seconds: that it took.
+        reused: whether it comes from an earlier run.
     """
 
     key: str
@@ -49,7 +49,7 @@ class ReportData:
     Attributes:
         title: of the report.
         profile: name of the profile that ran.
-        notice: what a reader must know before the numbers, in a sentence or two; may be empty.
+        notice: one or two sentences that a reader must know before the numbers; may be empty.
         facts: (group, name, value) in the order of printing.
         subjects: name -> (class word, reference images).
         motions: name -> (words of the caption, one training clip).
@@ -92,7 +92,7 @@ class ReportData:
 
 
 def cell_table(cells: list[CellResult], metrics: list[str]) -> pd.DataFrame:
-    """One row a cell: subject, motion, prompt, seed, status and one column a metric; NaN where unknown."""
+    """One row a cell: subject, motion, prompt, seed, status and one column a metric; NaN if unknown."""
     identity = ["subject", "motion", "prompt", "seed", "status"]
     rows = [
         [getattr(cell, field) for field in identity] + [cell.metrics.get(name, math.nan) for name in metrics]

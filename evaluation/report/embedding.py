@@ -1,4 +1,4 @@
-"""Files as data URIs, so that the report needs nothing beside itself."""
+"""Files as data URIs, so that the report needs no other file."""
 
 import base64
 import io
@@ -9,7 +9,9 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from dreamvideo.errors import InputError
 
-THUMBNAIL = 160  # pixels: reference images show at 54, at up to three device pixels each
+THUMBNAIL = (
+    160  # pixels: the page shows reference images with 54 pixels, on screens with up to three device pixels each
+)
 VIDEO_TYPES = {".mp4": "video/mp4", ".m4v": "video/mp4", ".mov": "video/mp4", ".webm": "video/webm"}
 
 
@@ -19,7 +21,7 @@ def playable(path: Path | None) -> bool:
 
 
 def video_uri(path: Path) -> Markup:
-    """A video file, as it is.
+    """A video file, unchanged.
 
     Raises:
         InputError: the file is not there.
@@ -51,5 +53,5 @@ def image_uri(path: Path) -> Markup:
 
 
 def _data_uri(media_type: str, content: bytes) -> Markup:
-    # Base64 holds no character that HTML could take for markup.
+    # Base64 has no character that is markup in HTML.
     return Markup(f"data:{media_type};base64,{base64.b64encode(content).decode()}")

@@ -1,4 +1,4 @@
-"""Pictures of a benchmark for pages that cannot play its videos: contact sheets, animations, heat maps."""
+"""Pictures of a benchmark for pages without videos: contact sheets, animations, heat maps."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ QUALITY = 85  # of WebP
 
 @dataclass(frozen=True)
 class Shown:
-    """What a reader compares: the subject, the motion, and the video that should have both.
+    """Three things to compare: the subject, the motion, and the video that should have both.
 
     Attributes:
         caption: one line.
@@ -34,7 +34,7 @@ class Shown:
 
 
 def contact_sheet(shown: list[Shown], path: Path, columns: int = 2) -> None:
-    """One image of many cells: the reference image, above the frames of the motion's clip, below the video's.
+    """One image of many cells: the reference image, the frames of the motion's clip, and below them the video's frames.
 
     Raises:
         InputError: an image or a video cannot be read.
@@ -51,7 +51,7 @@ def contact_sheet(shown: list[Shown], path: Path, columns: int = 2) -> None:
 
 
 def animation(one: Shown, path: Path) -> None:
-    """A short film that repeats: the reference image, the motion's clip and the video, side by side.
+    """A short repeating film: the reference image, the motion's clip and the video, side by side.
 
     Raises:
         InputError: an image or a video cannot be read.
@@ -95,7 +95,7 @@ def _block(one: Shown) -> Image.Image:
 def _frames(
     path: Path, side: int, fps: float | None = None, most: int | None = None
 ) -> tuple[list[Image.Image], float]:
-    """The frames of a clip as squares; of another rate, those that come closest to it."""
+    """The frames of a clip as squares. For another rate, the nearest frames."""
     frames, own = read_clip(path)
     step = own / fps if fps else 1.0
     wanted = [round(place * step) for place in range(most or len(frames)) if round(place * step) < len(frames)]
@@ -104,7 +104,7 @@ def _frames(
 
 
 def _panel(image: Image.Image, side: int) -> Image.Image:
-    """An image in a square, whole."""
+    """The whole image, centred in a square."""
     image = image.convert("RGB")
     scale = side / max(image.size)
     small = image.resize([max(1, round(length * scale)) for length in image.size], Image.Resampling.LANCZOS)

@@ -13,7 +13,7 @@ from evaluation.report.sections.section import section
 
 @section("cards", order=300)
 def cards(results: Results) -> dict[str, object]:
-    """The cards, and what the page's script sorts them by. ``evaluation.report.build`` embeds the media named here."""
+    """The cards, and the scores for sorting them. ``evaluation.report.build`` embeds the media named here."""
     data, metrics = results.data, results.metrics
     subjects, motions = list(data.subjects), list(data.motions)
     ranges = score_ranges(results.table, metrics)

@@ -1,4 +1,4 @@
-"""One subject x motion map a metric: what each crossing is coloured with, and what it says."""
+"""One subject x motion map a metric: the colour and the text of each crossing."""
 
 from dataclasses import dataclass
 
@@ -31,11 +31,11 @@ def heat_maps(results: Results) -> dict[str, object]:
 
 @dataclass(frozen=True)
 class Crossing:
-    """One place of the map: which card it leads to, and how its cells went."""
+    """One place of the map: the card that it links to, and the results of its cells."""
 
     subject: str
     motion: str
-    anchor: str  # of the first of its cards; empty where there is no cell
+    anchor: str  # of its first card; empty without a cell
     finished: int
     failed: int
 
@@ -50,7 +50,7 @@ class Crossing:
 
 
 def crossings(table: pd.DataFrame, subjects: list[str], motions: list[str], anchors: list[str]) -> list[Crossing]:
-    """Row by row, every crossing of subjects and motions; ``anchors`` are those of the table's rows."""
+    """Every crossing of subjects and motions, row by row. ``anchors`` has one entry for each row of the table."""
     groups = table.assign(anchor=anchors).groupby(["subject", "motion"], sort=False)
     cells = {where: (group["anchor"].iloc[0], group["status"]) for where, group in groups}
     found = []

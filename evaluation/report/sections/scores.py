@@ -25,7 +25,7 @@ def scores(results: Results) -> dict[str, object]:
 def table_rows(
     summary: pd.DataFrame, table: pd.DataFrame, metrics: list[Metric], oracle: dict[str, float]
 ) -> list[dict]:
-    """What the metric table prints, one row a metric."""
+    """The content of the table, one row a metric."""
     rows = []
     for metric, row in zip(metrics, summary.itertuples(), strict=True):
         arrow, direction = ARROWS[metric.higher_is_better]

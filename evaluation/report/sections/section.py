@@ -1,4 +1,4 @@
-"""What a section of the report is, and the decorator that makes a function one."""
+"""The class of a section of the report, and the decorator that turns a function into one."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
