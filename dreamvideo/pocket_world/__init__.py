@@ -1,1 +1,1 @@
-"""A procedural world of animals and objects that move through scenes, with exact masks and trajectories."""
+"""The pocket world: code draws animals and objects that move through scenes, with exact masks and trajectories."""

@@ -1,4 +1,4 @@
-"""Render the procedural dataset: subjects with exact masks, motions with exact trajectories, prompts.
+"""Draw the dataset of the pocket world: subjects with exact masks, motions with exact trajectories, prompts.
 
 Shapes: N frames, S pixels a side.
 """
@@ -33,7 +33,7 @@ from dreamvideo.pocket_world.sampling import (
 )
 from dreamvideo.pocket_world.vocabulary import CLASSES, MOTIONS, PETS, SCENES
 
-# Recorded in the catalog, and so part of the data's keys: it stays though the module has moved.
+# The catalog records this name, so it is part of the data's keys. It stays, although the module has moved.
 SOURCE = "dreamvideo.dataset.pocket_world"
 LICENCE = "CC0-1.0"
 SIZE = 256  # pixels a side
@@ -49,13 +49,13 @@ def build_dataset(
     subjects: Mapping[str, Identity] = SUBJECTS,
     motions: Mapping[str, TargetMotion] = TARGET_MOTIONS,
 ) -> None:
-    """Render the dataset and its catalog; equal calls give equal bytes on one machine.
+    """Draw the dataset and its catalog. Equal calls give equal bytes on one machine.
 
     Args:
-        root: the folder to write; an earlier dataset of this function is replaced as a whole.
-        on_progress: called with the name of what was drawn, how many are done, and how many there are.
-        subjects: whom to draw, by name.
-        motions: what to draw, by name.
+        root: the folder to write. An earlier dataset of this function is replaced completely.
+        on_progress: called with the name of the drawn entry, the number of finished entries, and the number of all.
+        subjects: the subjects to draw, by name.
+        motions: the motions to draw, by name.
 
     Raises:
         InputError: root holds files that this function did not write.
@@ -76,28 +76,28 @@ def build_dataset(
 
 
 def subject_shots(name: str, identity: Identity) -> list[Shot]:
-    """Four to six still shots of a subject, each in another scene."""
+    """Four to six still shots of a subject, each in a different scene."""
     rng = random.Random(seed_from(name, "pocket world subject"))
     scenes = rng.sample(SCENE_NAMES, rng.randint(4, 6))
     return [draw_shot(rng, identity, scene, "still") for scene in scenes]
 
 
 def motion_shots(name: str, motion: TargetMotion) -> list[Shot]:
-    """One shot a clip of a motion: each another identity, unknown to the cast, in another scene."""
+    """One shot for each clip of a motion. Each has a different scene and a different identity outside the cast."""
     rng = random.Random(seed_from(name, "pocket world motion"))
     scenes = rng.sample(SCENE_NAMES, motion.clips)
     facing = next((side for way, side in (("right", 1), ("left", -1)) if motion.words.endswith(way)), None)
     shots = []
     for scene in scenes:
         shot = draw_shot(rng, draw_identity(rng, RESERVED), scene, "still")
-        # Near the centre and not too large, so that the whole path stays in sight.
+        # Near the centre and not too large, so that the whole path stays visible.
         centre, size = (rng.uniform(-0.08, 0.08), rng.uniform(-0.04, 0.08)), rng.uniform(0.42, 0.48)
         shots.append(replace(shot, centre=centre, size=size, facing=facing or shot.facing))
     return shots
 
 
 def clip_caption(shot: Shot, words: str) -> str:
-    """What is seen in a clip, as the base model's captions say it."""
+    """The caption of a clip, in the words of the base model's captions."""
     return f"a {shot.identity.colour} {shot.identity.subject_class} is {words} {SCENES[shot.scene]}"
 
 
@@ -168,7 +168,7 @@ def _write_motion(folder: Path, name: str, motion: TargetMotion) -> dict:
 
 
 def _to_bytes(pixels: Tensor) -> Tensor:
-    """[0, 1] to uint8."""
+    """Convert [0, 1] to uint8."""
     return (pixels * 255).round().byte()
 
 
@@ -180,7 +180,7 @@ def _write_png(path: Path, pixels: Tensor) -> None:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Render on one thread: the order of additions, hence the last bit, then never changes."""
+    """Draw with one thread: then the order of additions, and so the last bit, never changes."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -190,7 +190,7 @@ def _one_thread() -> Iterator[None]:
 
 
 def _refuse_foreign_files(root: Path) -> None:
-    """Refuse a root with anything in it that did not come from this module."""
+    """Refuse a folder with files that this module did not write."""
     found = {path.relative_to(root).as_posix() for path in root.rglob("*") if not path.is_dir()}
     if not found:
         return
@@ -206,7 +206,7 @@ def _refuse_foreign_files(root: Path) -> None:
 
 
 class _Row(tuple):
-    """Numbers that the catalog shows on one line."""
+    """A row of numbers that the catalog shows on one line."""
 
 
 class _Dumper(yaml.SafeDumper):

@@ -1,4 +1,4 @@
-"""The dataset's twenty subjects: nine pets and eleven objects, none of which the pocket base has seen."""
+"""The dataset's twenty subjects: nine pets and eleven objects. The pocket base has seen none of them."""
 
 from dreamvideo.pocket_world.sampling import Identity
 

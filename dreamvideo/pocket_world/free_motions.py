@@ -1,6 +1,6 @@
-"""Families of paths, of which captions name the family and at most a side: the base learns that a subject can go anywhere.
+"""Families of random paths. Captions name the family and at most a side, so the base learns that a subject can go anywhere.
 
-No path drawn here comes near one of the thirty motions of the dataset.
+Every path keeps a distance from the thirty motions of the dataset.
 """
 
 import math
@@ -23,18 +23,18 @@ from dreamvideo.pocket_world.motions import (
 from dreamvideo.pocket_world.vocabulary import DIRECTIONS, FAMILIES
 from dreamvideo.registry import Registry
 
-CLEARANCE = 0.15  # world units that every path keeps from the dataset's, root mean square over a clip
+CLEARANCE = 0.15  # world units between a path and the dataset's paths, root mean square over a clip
 REACH = 0.45
 _TIMES = torch.linspace(0, 1, 32)
 _TARGETS = torch.stack([motion.path(_TIMES)[:, :2] for motion in TARGET_MOTIONS.values()])
 
-# A family draws a path, and the direction that its caption may tell.
+# A family draws a path and the direction that its caption may name.
 Drawn = tuple[Path, str | None]
 families: Registry = Registry("family of motions")
 
 
 def draw_free_movement(rng: random.Random) -> Movement:
-    """A random path of a random family, which keeps its distance from the paths of the dataset."""
+    """A random path of a random family, at a distance from the paths of the dataset."""
     while True:
         family = rng.choice(list(FAMILIES))
         path, direction = families[family](rng)
@@ -44,7 +44,7 @@ def draw_free_movement(rng: random.Random) -> Movement:
 
 
 def _sometimes_tilted(path: Path, rng: random.Random) -> Path:
-    """The path, on which the subject sometimes turns or changes its size steadily."""
+    """The same path. Sometimes the subject also turns or changes its size steadily."""
     angle = rng.uniform(-1.2, 1.2) if rng.random() < 0.25 else 0.0
     growth = rng.uniform(-0.7, 0.7) if rng.random() < 0.25 else 0.0
     return tilted(path, angle, growth)
@@ -64,7 +64,7 @@ def wander(rng: random.Random) -> Drawn:
 
 
 def _apart_from(last: tuple[float, float], rng: random.Random) -> tuple[float, float]:
-    """A point that is a good step away from the last."""
+    """A point at some distance from the last."""
     while True:
         point = rng.uniform(-REACH, REACH), rng.uniform(-REACH, REACH)
         if math.dist(point, last) >= 0.3:
@@ -86,7 +86,7 @@ def _lissajous(rng: random.Random) -> Path:
 
 @families.register("weave")
 def weave(rng: random.Random) -> Drawn:
-    """Along a line to one side, swinging or zigzagging around it."""
+    """A line to one side, with a swing or a zigzag around it."""
     direction = rng.choice(list(DIRECTIONS))
     length, size = rng.uniform(0.5, 0.95), rng.choice((-1, 1)) * rng.uniform(0.1, 0.35)
     swings, phase, zigzag = rng.uniform(0.5, 2.25), rng.random(), rng.random() < 0.5
@@ -113,7 +113,7 @@ def hop(rng: random.Random) -> Drawn:
 
 @families.register("orbit")
 def orbiting(rng: random.Random) -> Drawn:
-    """Ellipses and spirals, either way round."""
+    """Ellipses and spirals in either direction."""
     turns = rng.choice((-1, 1)) * rng.uniform(0.7, 1.75)
     growth = rng.uniform(-1.8, 1.8) if rng.random() < 0.5 else 0.0
     turning = rng.uniform(-3, 3) if rng.random() < 0.3 else 0.0
@@ -122,7 +122,7 @@ def orbiting(rng: random.Random) -> Drawn:
 
 @families.register("sway")
 def sway(rng: random.Random) -> Drawn:
-    """From side to side on an arc, turning with it."""
+    """From side to side on an arc. The subject turns with the arc."""
     width, sag = rng.uniform(0.2, 0.5), rng.uniform(-0.35, 0.35)
     swings, phase, lean = rng.uniform(0.5, 2.0), rng.random(), rng.uniform(-1.0, 1.0)
 

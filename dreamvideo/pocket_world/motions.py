@@ -1,4 +1,4 @@
-"""Motions as paths: where a subject is, how large and how turned, at every moment of a clip.
+"""Motions as paths: the place, the size and the angle of a subject at every moment of a clip.
 
 A path maps times (F,) in [0, 1] to poses (F, 4): offset right, offset down (world units), natural logarithm of the
 relative size, angle (radians, clockwise on screen).
@@ -18,16 +18,16 @@ Path = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Movement:
-    """How a subject moves in one shot."""
+    """The movement of a subject in one shot."""
 
     name: str  # of a motion of vocabulary.MOTIONS, or of a family of vocabulary.FAMILIES
     words: str  # what a caption says of it
     path: Path
-    direction: str | None = None  # of vocabulary.DIRECTIONS, where a family's words tell one
+    direction: str | None = None  # of vocabulary.DIRECTIONS, if the family's words name one
 
 
 def centred_distance(path: Tensor, others: Tensor) -> Tensor:
-    """Root mean square distance (N,) of a path (F, 2) from others (N, F, 2), wherever each has its middle."""
+    """Root mean square distance (N,) of a path (F, 2) from others (N, F, 2), after centring each path."""
     offsets = (others - others.mean(1, keepdim=True)) - (path - path.mean(0))
     return offsets.square().sum(-1).mean(-1).sqrt()
 
@@ -96,7 +96,7 @@ def through(*points: tuple[float, float]) -> Path:
 
 
 def hopping(dx: float, dy: float, count: int, height: float) -> Path:
-    """Hops while travelling."""
+    """A straight line with hops."""
     return lambda t: pose(dx * (t - 0.5), dy * (t - 0.5) + height * (0.5 - _hop(t, count)), t=t)
 
 
@@ -133,20 +133,20 @@ def _pendulum(t: Tensor) -> Tensor:
 
 
 def tilted(path: Path, angle: float = 0.0, log_size: float = 0.0) -> Path:
-    """A path on which the subject also turns by ``angle`` and grows by ``log_size`` over the clip."""
+    """The same path. The subject also turns by ``angle`` and grows by ``log_size`` over the clip."""
     return lambda t: path(t) + pose(angle=angle * (t - 0.5), log_size=log_size * (t - 0.5), t=t)
 
 
 @dataclass(frozen=True)
 class TargetMotion:
-    """One of the thirty motions to be learnt from clips."""
+    """One of the thirty motions that a method learns from clips."""
 
-    words: str  # what a caption says of it: true, and not enough to reproduce it
+    words: str  # its words in a caption: true, but too little to reproduce the path
     clips: int
     path: Path
 
 
-# None of these paths can be reached by a base motion at any amplitude or phase, nor by a free path; tests measure the distance.
+# No base motion, at any amplitude or phase, and no free path reaches one of these paths. Tests measure the distance.
 TARGET_MOTIONS = {
     "zigzag_right": TargetMotion("weaving to the right", 2, through((-0.45, 0.2), (-0.22, -0.25), (0, 0.2), (0.22, -0.25), (0.45, 0.2))),
     "zigzag_left": TargetMotion("weaving to the left", 2, through((0.45, -0.2), (0.22, 0.25), (0, -0.2), (-0.22, 0.25), (-0.45, -0.2))),

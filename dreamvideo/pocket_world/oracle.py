@@ -1,4 +1,4 @@
-"""A read-out of the world: what frames show, and where. It is itself a trained model, so its own score is reported.
+"""The oracle reads what frames show, and where. It is a trained model too, so reports show its own score.
 
 Shapes: B clips, F frames, S pixels a side.
 """
@@ -16,7 +16,7 @@ NAMES = {
     "scene": tuple(SCENES),
 }
 READ_OUTS = {name: len(names) for name, names in NAMES.items()}
-POOLED = 64 + 128 + 128  # widths of what the heads read
+POOLED = 64 + 128 + 128  # widths of the inputs of the heads
 
 
 def _down(inputs: int, outputs: int) -> nn.Sequential:
@@ -27,7 +27,7 @@ def _down(inputs: int, outputs: int) -> nn.Sequential:
 
 
 class Oracle(nn.Module):
-    """Reads the nameable truth off each frame, segments the foreground, and names the base motion of a clip."""
+    """Reads class, colours, marking and scene of each frame, segments the foreground, and names the base motion of a clip."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -68,7 +68,7 @@ class Oracle(nn.Module):
 
 
 def subject_log_probabilities(read: dict[str, Tensor], truths: list[dict[str, str]]) -> Tensor:
-    """How well frames fit known subjects.
+    """The fit of frames to known subjects.
 
     Args:
         read: what :class:`Oracle` reads off B clips of F frames.
@@ -97,7 +97,7 @@ def _moments(cover: Tensor) -> tuple[Tensor, Tensor]:
     """Centroid (N, 2) in world units and area (N, 1) as a share of the frame, of covers (N, 1, H, W)."""
     size = cover.shape[-1]
     axis = (torch.arange(size, device=cover.device) + 0.5) * (2 / size) - 1
-    # Squaring keeps faint false alarms from pulling the centroid.
+    # Squares keep faint false alarms from moving the centroid.
     weight = cover[:, 0].square()
     total = weight.sum((1, 2)) + 1e-4
     x = (weight.sum(1) * axis).sum(-1) / total

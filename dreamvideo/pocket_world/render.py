@@ -1,4 +1,4 @@
-"""Draw frames of the world: tensors of what is in them lead to pixels and exact masks, on any device.
+"""Draw frames of the world: from tensors that describe them to pixels and exact masks, on any device.
 
 Shapes: N frames, S pixels a side. World coordinates are [-1, 1] squared, x to the right and y down.
 """
@@ -19,7 +19,7 @@ PAPER = (0.97, 0.96, 0.90)
 
 @dataclass(frozen=True)
 class Frames:
-    """What N frames show; every field is a tensor whose first axis is N."""
+    """The content of N frames. The first axis of every field is N."""
 
     subject_class: Tensor  # (N,) index into CLASSES
     colour: Tensor  # (N, 3) first colour

@@ -1,6 +1,6 @@
-"""Endless random clips of the world, with their captions, for training the pocket models.
+"""Random clips of the world with captions, to train the pocket models.
 
-The identities of the dataset's subjects are reserved: no clip drawn here shows one.
+The identities of the dataset's subjects are reserved: no clip shows one of them.
 Shapes: N clips, F frames.
 """
 
@@ -15,13 +15,13 @@ from dreamvideo.pocket_world.motions import Movement, base_movement
 from dreamvideo.pocket_world.render import Frames
 from dreamvideo.pocket_world.vocabulary import CLASSES, COLOURS, MARKING_WORDS, MARKINGS, MOTIONS, SCENES
 
-FREE_SHARE = 0.4  # of the clips, whose motion has no name of its own
+FREE_SHARE = 0.4  # the share of clips whose motion has no name
 COLOUR_NAMES, SCENE_NAMES, MOTION_NAMES = tuple(COLOURS), tuple(SCENES), tuple(MOTIONS)
 
 
 @dataclass(frozen=True)
 class Identity:
-    """What makes a subject this one: names from the vocabulary and three proportions in [-1, 1]."""
+    """The identity of a subject: names from the vocabulary and three proportions in [-1, 1]."""
 
     subject_class: str
     colour: str
@@ -31,13 +31,13 @@ class Identity:
 
     @property
     def signature(self) -> tuple[str, str, str, str]:
-        """The nameable part. Those of the dataset's subjects never occur in training."""
+        """The part that words can name. The signatures of the dataset's subjects never occur in training."""
         return self.subject_class, self.colour, self.marking, self.marking_colour
 
 
 @dataclass(frozen=True)
 class Shot:
-    """One clip to draw: an identity, a scene, a motion and how they are placed."""
+    """One clip to draw: an identity, a scene, a motion and their placement."""
 
     identity: Identity
     scene: str
@@ -72,7 +72,7 @@ def draw_shot(rng: random.Random, identity: Identity, scene: str | None = None, 
     variation = rng.uniform(-1, 1), rng.uniform(-1, 1), rng.uniform(-1, 1)
     centre, size = (rng.uniform(-0.2, 0.2), rng.uniform(-0.1, 0.25)), rng.uniform(0.42, 0.56)
     movement = base_movement(name, rng.uniform(0.75, 1.0), rng.uniform(0.0, 0.25))
-    if free:  # these go far, so they go around the middle
+    if free:  # these paths are wide, so they start near the middle
         movement = draw_free_movement(rng)
         facing = {"right": 1, "left": -1}.get(movement.direction, facing)
         centre, size = (centre[0] / 2, centre[1] / 3), rng.uniform(0.42, 0.5)
@@ -85,7 +85,7 @@ def frame_times(num_frames: int) -> Tensor:
 
 
 def shots_to_frames(shots: list[Shot], poses: Tensor, device: torch.device | str = "cpu") -> Frames:
-    """Everything the renderer needs for N shots.
+    """The input of the renderer for N shots.
 
     Args:
         shots: N shots.
@@ -118,14 +118,14 @@ def shots_to_frames(shots: list[Shot], poses: Tensor, device: torch.device | str
 
 
 def shot_frames(shots: list[Shot], num_frames: int, device: torch.device | str = "cpu") -> Frames:
-    """The frames of shots, each with its own motion."""
+    """The frames of shots. Each shot has its own motion."""
     times = frame_times(num_frames)
     poses = torch.stack([shot.motion.path(times) for shot in shots])
     return shots_to_frames(shots, poses, device)
 
 
 def caption(shot: Shot, rng: random.Random, moving: bool) -> str:
-    """Words for a shot; all but the class is sometimes left out, and a motion sometimes only called moving."""
+    """A caption of a shot. It always names the class, and only sometimes the rest. It may call a motion just "moving"."""
     identity = shot.identity
     colour = f"{identity.colour} " if rng.random() < 0.7 else ""
     words = [f"a {colour}{identity.subject_class}"]

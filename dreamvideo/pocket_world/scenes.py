@@ -21,7 +21,7 @@ def _cover(distance: Tensor, pixel: float) -> Tensor:
 
 
 def _two_bands(points: Tensor, v: Tensor, sky: tuple, ground: tuple, pixel: float) -> Tensor:
-    """Sky over ground, meeting at the horizon, each a little lighter towards it."""
+    """Sky over ground. Both become a little lighter towards the horizon."""
     horizon = (0.25 + 0.12 * v[:, 0])[:, None, None]
     below = _cover(horizon - points[..., 1], pixel)
     light = 0.08 * (1 - (points[..., 1] - horizon).abs())[..., None] + 0.04 * v[:, 2, None, None, None]

@@ -1,4 +1,4 @@
-"""The eight classes of subject, each as painted parts in local coordinates that fill about [-1, 1] squared.
+"""The eight classes of subject. Each consists of painted parts, in local coordinates of about [-1, 1] squared.
 
 Subjects face to the right. ``p`` holds three proportions in [-1, 1] (N,) each: bulk, feature (ears, sail, cabin,
 spout ...) and head. A part is (signed distance (N, S, S), paint); later parts lie over earlier ones.
@@ -12,7 +12,7 @@ from torch import Tensor
 from dreamvideo.pocket_world.signed_distance import box, circle, ellipse, polygon, segment, union
 from dreamvideo.registry import Registry
 
-# How a part is painted: in the first colour with the marking, in the second colour, dark, or light.
+# The paint of a part: the first colour with the marking, the second colour, dark, or light.
 COAT, SECOND, DARK, LIGHT = range(4)
 
 Parts = list[tuple[Tensor, int]]

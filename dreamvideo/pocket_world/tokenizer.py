@@ -26,7 +26,7 @@ _PHRASES = (
 WORDS = tuple(sorted({word for phrase in _PHRASES for word in phrase.split()}))
 PAD, START, UNKNOWN = range(3)
 _IDS = {word: 3 + index for index, word in enumerate(WORDS)}
-END = 3 + len(WORDS)  # the highest id, which is where CLIP's text tower pools
+END = 3 + len(WORDS)  # the highest id: CLIP's text tower pools there
 VOCABULARY_SIZE = END + 1
 PLACEHOLDER_ID = _IDS[PLACEHOLDER]
 
@@ -37,13 +37,13 @@ def split(text: str) -> list[str]:
 
 
 def unread_words(text: str) -> list[str]:
-    """The words that the pocket base was never taught, and those that are cut off."""
+    """The words that the pocket base does not know, and the words after the last that it reads."""
     words = split(text)
     return [word for word in words[:READ] if word not in _IDS] + words[READ:]
 
 
 def tokenize(texts: Iterable[str]) -> Tensor:
-    """Token ids (B, N), N = CONTEXT_LENGTH; longer texts are cut, as CLIP's tokenizer does."""
+    """Token ids (B, N), N = CONTEXT_LENGTH; longer texts are cut, as in CLIP's tokenizer."""
     rows = []
     for text in texts:
         ids = [_IDS.get(word, UNKNOWN) for word in split(text)][:READ]

@@ -1,4 +1,4 @@
-"""The words of the world: what can be drawn, and how captions name it."""
+"""The words of the world: the things that can be drawn, and their names in captions."""
 
 PETS = ("cat", "dog", "rabbit", "duck")
 OBJECTS = ("car", "boat", "robot", "teapot")
@@ -15,7 +15,7 @@ COLOURS = {
     "white": (0.95, 0.95, 0.95),
 }
 
-# How the second colour is laid over the first, and the word by which a caption may name it: "with white stripes".
+# The patterns of the second colour on the first, and their words in a caption: "with white stripes".
 MARKINGS = ("plain", "stripes", "spots", "lower_half", "band")
 MARKING_WORDS = {"stripes": "stripes", "spots": "spots", "lower_half": "below", "band": "band"}
 
@@ -42,7 +42,7 @@ MOTIONS = {
     "circle": "circling",
 }
 
-# Families of paths that the base model learns too (free_motions), whose words do not tell which path it is.
+# The base model also learns families of paths (free_motions). The words of a family do not tell the path.
 DIRECTIONS = {"right": "to the right", "left": "to the left", "up": "up", "down": "down"}
 FAMILIES = {
     "wander": "wandering",

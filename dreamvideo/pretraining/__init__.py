@@ -1,1 +1,1 @@
-"""Train the pocket profile's models from the procedural world alone."""
+"""Train the models of the pocket profile from the pocket world alone."""

@@ -1,4 +1,4 @@
-"""A bank of rendered clips that every pretraining stage draws from, so that a frame is rendered once.
+"""A bank of drawn clips for every stage of pretraining, so that each frame is drawn once.
 
 Shapes: N clips, F frames, S pixels a side, V caption variants, T tokens. Clips 2i and 2i + 1 show the same identity.
 """
@@ -27,17 +27,17 @@ from dreamvideo.pocket_world.tokenizer import tokenize
 from dreamvideo.pocket_world.vocabulary import CLASSES, MARKINGS
 
 VARIANTS = 4
-UNNAMED = -100  # label of a motion that is only of a family; cross entropy passes over it
+UNNAMED = -100  # the label of a motion without a name; cross entropy ignores it
 LABELS = ("subject_class", "colour", "marking", "marking_colour", "scene", "motion")
 
 
 @dataclass
 class Bank:
-    """Rendered clips with their captions and the truth about them, on one device."""
+    """Drawn clips with their captions and their truth, on one device."""
 
     pixels: Tensor  # (N, F, 3, S, S) uint8
     masks: Tensor  # (N, F, 1, S, S) uint8, 255 in the foreground
-    image_tokens: Tensor  # (N, V, T): captions that do not speak of motion
+    image_tokens: Tensor  # (N, V, T): captions without the motion
     clip_tokens: Tensor  # (N, V, T)
     labels: Tensor  # (N, len(LABELS))
 
@@ -46,14 +46,14 @@ class Bank:
 
 
 def draw_shots(count: int, seed: int) -> list[Shot]:
-    """``count`` random shots (even), each identity twice."""
+    """``count`` random shots, two of each identity; ``count`` is even."""
     rng = random.Random(seed)
     identities = [draw_identity(rng, RESERVED) for _ in range(count // 2)]
     return [draw_shot(rng, identity) for identity in identities for _ in range(2)]
 
 
 def build_bank(count: int, seed: int, device: str, on_progress: Callable[[int], None] | None = None) -> Bank:
-    """Render ``count`` random clips."""
+    """Draw ``count`` random clips."""
     shots, rng = draw_shots(count, seed), random.Random(seed + 1)
     pixels = torch.empty(count, NUM_FRAMES, 3, FRAME_SIZE, FRAME_SIZE, dtype=torch.uint8, device=device)
     masks = torch.empty(count, NUM_FRAMES, 1, FRAME_SIZE, FRAME_SIZE, dtype=torch.uint8, device=device)
@@ -95,7 +95,7 @@ def to_signal(pixels: Tensor) -> Tensor:
 
 
 def centroids(masks: Tensor) -> Tensor:
-    """Centroids (..., 2) as (x, y) of masks (..., S, S), the frame's edges at -1 and 1; the middle where one is empty."""
+    """Centroids (..., 2) as (x, y) of masks (..., S, S). The edges are -1 and 1; an empty mask gives the middle."""
     masks = masks.float()
     axis = (torch.arange(masks.shape[-1], device=masks.device) + 0.5) * (2 / masks.shape[-1]) - 1
     total = masks.sum((-2, -1)).clamp_min(1e-6)

@@ -21,14 +21,14 @@ from dreamvideo.pretraining.bank import Bank, to_signal
 from dreamvideo.pretraining.loop import Loss
 
 CAPTION_DROPOUT = 0.1
-FOREGROUND_WEIGHT = 6.0  # on top of 1: scenes are learnt soon, shapes late
-# Of the timesteps: shapes are decided while there is much noise, paths while there is more still.
+FOREGROUND_WEIGHT = 6.0  # added to 1: the UNet learns scenes early and shapes late
+# Of the timesteps: much noise decides shapes, and even more noise decides paths.
 IMAGE_NOISE_EXPONENT, CLIP_NOISE_EXPONENT = 0.5, 0.28
 
 
 @dataclass
 class LatentBank:
-    """The bank as the UNet sees it."""
+    """The bank, encoded for the UNet."""
 
     latents: Tensor  # (N, F, C, h, h) float16
     foreground: Tensor  # (N, F, 1, h, h) float16, share of each latent cell
@@ -41,7 +41,7 @@ def encode_bank(bank: Bank, vae: AutoencoderKL) -> LatentBank:
     """Encode every frame of the bank once."""
     vae = vae.to(memory_format=torch.channels_last)
     latents, foreground = [], []
-    # Sixteen frames at a time stay within a CPU's cache, which halves the time.
+    # Sixteen frames at a time fit into a CPU's cache. This halves the time.
     for clips, masks in zip(bank.pixels.split(2), bank.masks.split(2), strict=True):
         signal = to_signal(clips.flatten(0, 1)).contiguous(memory_format=torch.channels_last)
         encoded = vae.encode(signal).latent_dist.mean
@@ -53,7 +53,7 @@ def encode_bank(bank: Bank, vae: AutoencoderKL) -> LatentBank:
 
 @torch.no_grad()
 def normalise_latents(vae: AutoencoderKL, bank: Bank) -> None:
-    """Give every latent channel mean 0 and deviation 1, by folding the change into the VAE's 1 x 1 convolutions."""
+    """Give every latent channel mean 0 and deviation 1. The VAE's 1 x 1 convolutions take the change."""
     frames = to_signal(bank.pixels[:512, ::4].flatten(0, 1))
     latents = torch.cat([vae.encode(chunk).latent_dist.mean for chunk in frames.split(128)])
     mean, deviation = latents.mean((0, 2, 3)), latents.std((0, 2, 3))
@@ -67,7 +67,7 @@ def normalise_latents(vae: AutoencoderKL, bank: Bank) -> None:
 
 
 def start_as_image_model(unet: UNet3DConditionModel) -> None:
-    """Let every temporal transformer begin as the identity, as the temporal convolutions do by themselves."""
+    """Make every temporal transformer start as the identity. The temporal convolutions do so by themselves."""
     for module in unet.modules():
         if isinstance(module, TransformerTemporalModel):
             nn.init.zeros_(module.proj_out.weight)
@@ -76,7 +76,7 @@ def start_as_image_model(unet: UNet3DConditionModel) -> None:
 
 @contextmanager
 def temporal_layers_bypassed(unet: UNet3DConditionModel) -> Iterator[None]:
-    """Within the block, the temporal layers pass their input on, uncomputed: a frame costs a frame."""
+    """Within the block, the temporal layers return their input, so that one frame has the cost of one frame."""
     layers = [m for m in unet.modules() if isinstance(m, TemporalConvLayer | TransformerTemporalModel)]
     for layer in layers:
         passing = (lambda x, **_: (x,)) if isinstance(layer, TransformerTemporalModel) else (lambda x, **_: x)

@@ -12,9 +12,9 @@ from dreamvideo.pocket_world.vocabulary import COLOURS
 from dreamvideo.pretraining.bank import LABELS, UNNAMED, Bank, centroids, to_signal
 from dreamvideo.pretraining.loop import Loss
 
-PIXEL_FOREGROUND_WEIGHT = 3.0  # on top of 1, of a pixel
-LATENT_NOISE = 0.3  # at most, of a channel's deviation
-IMPOSSIBLE = -1e4  # a logit; finite, for zero times infinity is no number
+PIXEL_FOREGROUND_WEIGHT = 3.0  # added to 1, for a pixel
+LATENT_NOISE = 0.3  # the largest noise, as a share of a channel's deviation
+IMPOSSIBLE = -1e4  # a logit; it is finite, because zero times infinity is not a number
 
 
 def random_clips(bank: Bank, count: int, generator: torch.Generator) -> Tensor:
@@ -29,7 +29,7 @@ def random_frames(bank: Bank, clips: Tensor, generator: torch.Generator) -> tupl
 
 
 def vae_loss(vae: AutoencoderKL, bank: Bank, batch: int) -> Loss:
-    """Reconstruction, the foreground counted more, with a faint pull to the normal distribution.
+    """The loss of reconstruction: the foreground counts more, and a weak term pulls to the normal distribution.
 
     Latents are given some noise before they are decoded: those that a UNet samples are never exact either, and the
     decoder learns to draw what they must mean. A crop of a quarter frame costs a quarter, so most steps see crops; every
@@ -62,7 +62,7 @@ def _crop(images: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def clip_loss(clip: CLIP, bank: Bank, batch: int) -> Loss:
-    """The symmetric contrastive loss over random frames and their captions; equal captions all count as right.
+    """The symmetric contrastive loss over random frames and their captions. Equal captions all count as right.
 
     Images are also told from the batch's captions with the two colours exchanged (Yuksekgonul et al. 2023): few random
     captions are wrong in that alone, and a subject of two colours was taken for one that begins with the second.
@@ -82,7 +82,7 @@ def clip_loss(clip: CLIP, bank: Bank, batch: int) -> Loss:
         target = same / same.sum(1, keepdim=True)
         exchanged = _colours_exchanged(tokens, bank.labels[clips])
         wrong = scale * image @ clip.encode_text(exchanged, normalize=True).T
-        # An exchanged caption may read like an image's own: where no colour is named, or another's colours are these.
+        # An exchanged caption may be right for an image: without colour words, or with the colours of another image.
         right = (exchanged[None] == tokens[:, None]).all(-1)
         all_logits = torch.cat((logits, wrong.masked_fill(right, IMPOSSIBLE)), 1)
         all_targets = torch.cat((target, torch.zeros_like(target)), 1)
@@ -92,14 +92,14 @@ def clip_loss(clip: CLIP, bank: Bank, batch: int) -> Loss:
 
 
 def _colours_exchanged(tokens: Tensor, labels: Tensor) -> Tensor:
-    """Captions (B, T) in which the first colour and the marking's have changed places; labels (B, len(LABELS))."""
+    """Captions (B, T) with the first colour and the marking's colour exchanged; labels (B, len(LABELS))."""
     ids = tokenize(COLOURS)[:, 1].to(tokens.device)
     first, second = (ids[labels[:, LABELS.index(name)]][:, None] for name in ("colour", "marking_colour"))
     return torch.where(tokens == first, second, torch.where(tokens == second, first, tokens))
 
 
 class DinoTraining(nn.Module):
-    """A student and its teacher, which follows it as a moving average, each a backbone with a projection head."""
+    """A student and its teacher, each a backbone with a projection head. The teacher is a moving average of the student."""
 
     def __init__(self, backbone: nn.Module, teacher: nn.Module, prototypes: int = 256) -> None:
         super().__init__()
@@ -115,7 +115,7 @@ class DinoTraining(nn.Module):
 
 
 def _projection(prototypes: int) -> nn.Sequential:
-    """Batch normalisation keeps views apart: at first the backbone says nearly the same of every image."""
+    """The projection head. Its batch normalisation keeps views apart: at first the backbone treats all images alike."""
     return nn.Sequential(
         nn.Linear(96, 256), nn.BatchNorm1d(256), nn.GELU(),
         nn.Linear(256, 64), nn.BatchNorm1d(64), _Normalise(), _Prototypes(prototypes, 64),
@@ -123,7 +123,7 @@ def _projection(prototypes: int) -> nn.Sequential:
 
 
 class _Prototypes(nn.Module):
-    """Cosines to prototypes: of unit length, or weight decay would flatten every distribution."""
+    """Cosines to prototypes. They have unit length: otherwise weight decay flattens every distribution."""
 
     def __init__(self, count: int, width: int) -> None:
         super().__init__()
@@ -139,10 +139,10 @@ class _Normalise(nn.Module):
 
 
 def dino_loss(dino: DinoTraining, bank: Bank, batch: int) -> Loss:
-    """Self-distillation (Caron et al. 2021) between two views of one identity: other scene, other motion, no labels.
+    """Self-distillation (Caron et al. 2021) between two views of one identity in different scenes and motions, without labels.
 
-    The teacher's targets are balanced over the prototypes by Sinkhorn-Knopp (Caron et al. 2020): a running centre let
-    everything collapse onto one prototype with batches as small as these.
+    The teacher's targets are balanced over the prototypes by Sinkhorn-Knopp (Caron et al. 2020). With such
+    small batches, a running centre made everything collapse onto one prototype.
     """
 
     def loss_of(step: int, generator: torch.Generator) -> Tensor:
@@ -178,13 +178,13 @@ def _balanced(scores: Tensor, rounds: int = 3) -> Tensor:
 
 
 def oracle_loss(oracle: Oracle, bank: Bank, batch: int) -> Loss:
-    """Read-outs of single frames, and of an eighth as many clips; blurred and noised, as a decoder's frames are."""
+    """The loss of the oracle on single frames and on an eighth as many clips, with the blur and the noise of a decoder."""
 
     def loss_of(step: int, generator: torch.Generator) -> Tensor:
         clips = random_clips(bank, batch // 8, generator)
         motion = oracle(_worsened(to_signal(bank.pixels[clips]), generator))["motion"]
         label = bank.labels[clips, LABELS.index("motion")]
-        # Not the mean, which is no number where none of so few clips has a named motion.
+        # Not the mean: it is NaN if none of the few clips has a named motion.
         loss = functional.cross_entropy(motion, label, reduction="sum") / (label != UNNAMED).sum().clamp_min(1)
         clips = random_clips(bank, batch, generator)
         images, frames = random_frames(bank, clips, generator)
@@ -198,7 +198,7 @@ def oracle_loss(oracle: Oracle, bank: Bank, batch: int) -> Loss:
 
 
 def _worsened(signal: Tensor, generator: torch.Generator) -> Tensor:
-    """Clips (B, F, 3, S, S), each blurred and noised by an amount of its own."""
+    """Clips (B, F, 3, S, S). Each has its own amount of blur and noise."""
     flat = signal.flatten(0, 1)
     blurred = functional.interpolate(functional.avg_pool2d(flat, 2), scale_factor=2, mode="bilinear")
     strength = (torch.rand(len(signal), generator=generator) * 0.8).to(signal.device)[:, None, None, None, None]

@@ -31,17 +31,17 @@ def train(
     checkpoint: Path,
     report: Report,
 ) -> None:
-    """Train a module in place, continuing from ``checkpoint`` where it exists; ends with the averaged weights.
+    """Train a module in place. Continue from ``checkpoint`` if it exists, and end with the averaged weights.
 
     Args:
-        module: what is trained; parameters that do not require gradients stay as they are.
+        module: the module to train. Parameters without gradients stay unchanged.
         make_loss: from the module, or a copy that shares its weights, and a batch size, to the loss.
         stage: steps, batch size, rate, averaging and threads.
         checkpoint: file for weights, average, optimizer state and loss curve.
-        report: told of the progress every fifty steps, and first of what a checkpoint has of it.
+        report: called with the progress every fifty steps, and first with the progress of the checkpoint.
     """
     parameters = [p for p in module.parameters() if p.requires_grad]
-    recipe = stage.model_dump(exclude={"steps"})  # more steps may be asked of a checkpoint, nothing else
+    recipe = stage.model_dump(exclude={"steps"})  # a checkpoint may continue with more steps, but with no other change
     optimizer = torch.optim.AdamW(
         parameters, lr=stage.learning_rate, betas=(0.9, 0.99), weight_decay=WEIGHT_DECAY, fused=True
     )
@@ -79,10 +79,10 @@ def train(
 def _shared_by(
     threads: int, module: nn.Module, make_loss: Callable[[nn.Module, int], Loss], batch: int
 ) -> Iterator[Callable[[int], Tensor]]:
-    """Gives a function that adds the gradient of a step's loss to a module and returns the loss.
+    """Yield a function that adds the gradient of a step's loss to a module and returns the loss.
 
-    Small networks leave a second core nearly idle when it helps with every operation. Threads that each take a share
-    of the batch on one core, through a copy of the module with the same weights, use both in full.
+    If two cores share every operation of a small network, the second core is nearly idle. Here each thread takes a share
+    of the batch on one core, with a copy of the module that has the same weights. This uses both cores fully.
     """
     if threads == 1:
         whole = make_loss(module, batch)
@@ -122,7 +122,7 @@ def _shared_by(
 
 
 def _twin(module: nn.Module) -> nn.Module:
-    """A copy with gradients of its own and the same weights, in the same memory."""
+    """A copy with its own gradients. It shares the memory of the weights."""
     assert not any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in module.modules()), (
         "it needs whole batches"
     )
@@ -163,7 +163,7 @@ def _resume(
     curve: list,
     losses: list,
 ) -> tuple[int, float]:
-    """Load a checkpoint of this recipe, if there is one, with its loss curve; return its step and the seconds trained.
+    """Load a checkpoint of this recipe and its loss curve, if it exists. Return its step and the seconds trained.
 
     Raises:
         InputError: the checkpoint was trained otherwise; delete it to begin anew.
@@ -174,7 +174,7 @@ def _resume(
     module.load_state_dict({n.removeprefix("module."): t for n, t in tensors.items() if n.startswith("module.")})
     for name in average:
         average[name].copy_(tensors[f"average.{name}"])
-    # The fused optimizer walks through weights and moments as they lie in memory, so both must lie alike.
+    # The fused optimizer reads weights and moments in the order of memory, so both need the same layout.
     state = {
         index: {
             "step": tensors[f"optimizer.{index}.step"],

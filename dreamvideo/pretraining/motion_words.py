@@ -1,11 +1,11 @@
-"""Teach the UNet and its text tower what the words for motions mean, where that costs least: at full noise.
+"""Teach the UNet and its text tower the words for motions at full noise, where this costs least.
 
-At the last timestep the input is noise alone, so clips with the same caption pose the same question. One forward pass
-compared with their mean has the gradient of all of them together.
+At the last timestep the input is only noise, so all clips with the same caption have the same input. One forward pass
+against their mean gives the gradient of all of them together.
 
-A motion's word, the moment and the place only mean something together, and gradient descent finds nothing to follow
-in a product of three unknowns whose means are zero. So the word is taught its place in the first frame, and then the
-frames after it, which count less: the mean over the frames must not undo what the first has taught.
+A motion's word, the moment and the place only mean something together. Gradient descent finds nothing to follow in a
+product of three unknowns with mean zero. So the UNet first learns what a word means for the place in the first frame. Then
+it learns the later frames. These count less, so that the mean over the frames does not undo the first lesson.
 
 Shapes: K captions, B batch, F frames, C latent channels, h latent size, T tokens.
 """
@@ -33,8 +33,8 @@ from dreamvideo.pretraining.denoiser import (
 from dreamvideo.pretraining.loop import Loss
 
 FIRST_FRAME_STEPS = 300
-FRAMES_PER_CLIP = 4  # a step on first frames takes this many for each clip of a later one: frames are cheap
-LAST_FRAME_WEIGHT = 0.3  # of the first's
+FRAMES_PER_CLIP = 4  # a step on first frames takes four frames in place of each clip, because frames are cheap
+LAST_FRAME_WEIGHT = 0.3  # of the weight of the first frame
 
 
 @dataclass
@@ -47,7 +47,7 @@ class CaptionMeans:
 
 
 def caption_means(bank: LatentBank, labels: Tensor) -> CaptionMeans:
-    """Gather the clips of each caption; labels (N, len(LABELS)). Clips whose motion has no name of its own stay out."""
+    """Gather the clips of each caption; labels (N, len(LABELS)). Clips without a named motion are left out."""
     named = labels[:, LABELS.index("motion")] != UNNAMED
     told = labels[:, [LABELS.index(name) for name in ("subject_class", "motion", "scene")]]
     captions = told[named].unique(dim=0)
@@ -66,7 +66,7 @@ def caption_means(bank: LatentBank, labels: Tensor) -> CaptionMeans:
 
 @torch.no_grad()
 def raise_motion_words(text: TextTower) -> None:
-    """Make the embeddings of words that no image caption has as long as the others', so that they are told apart."""
+    """Give the embeddings of words that no image caption uses the length of the others, so that the UNet tells them apart."""
     seen = _ids(tokenize([*CLASSES, *SCENES.values()]))
     new = sorted(_ids(tokenize([*MOTIONS.values(), *FAMILIES.values(), *DIRECTIONS.values()])) - seen)
     table = text.token_embedding.weight
@@ -80,7 +80,7 @@ def _ids(tokens: Tensor) -> set[int]:
 def motion_word_loss(
     denoiser: Denoiser, means: CaptionMeans, batch: int, scheduler: DDIMScheduler, offset: float
 ) -> Loss:
-    """Eq. 1 at the last timestep: on first frames, the temporal layers bypassed, and then on clips."""
+    """Eq. 1 at the last timestep: first on first frames without the temporal layers, then on clips."""
     first_frames = CaptionMeans(means.latents[:, :, :1], means.weight[:, :, :1], means.tokens)
     on_frames = full_noise_loss(denoiser, first_frames, FRAMES_PER_CLIP * batch, scheduler, offset)
     on_clips = full_noise_loss(denoiser, means, batch, scheduler, offset)
@@ -97,7 +97,7 @@ def motion_word_loss(
 def full_noise_loss(
     denoiser: Denoiser, means: CaptionMeans, batch: int, scheduler: DDIMScheduler, offset: float
 ) -> Loss:
-    """Eq. 1 at the last timestep, later frames counting less."""
+    """Eq. 1 at the last timestep; later frames count less."""
     last, frames = scheduler.config.num_train_timesteps - 1, means.latents.shape[2]
     fading = torch.linspace(1, LAST_FRAME_WEIGHT, frames)[:, None, None].to(means.weight)
 

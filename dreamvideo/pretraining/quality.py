@@ -1,6 +1,6 @@
-"""How good the trained pocket models are, measured on clips of the world that no training saw.
+"""The quality of the trained pocket models, on clips that no training saw.
 
-Every figure goes into the weight file it is about, so that a report can print it beside the scores that lean on it.
+Every figure goes into the weight file of its model. A report can then print it beside the scores that depend on it.
 """
 
 import random
@@ -41,7 +41,7 @@ def _decibel(error: Tensor) -> float:
 
 @torch.no_grad()
 def clip_quality(clip: CLIP, bank: Bank) -> dict[str, float]:
-    """Share of 256 held-out frames whose own caption, among 256 different ones, is the nearest."""
+    """Share of 256 held-out frames whose own caption is the nearest among 256 different captions."""
     captions: dict[tuple, int] = {}
     for clip_index, label in enumerate(bank.labels.tolist()):
         named = dict(zip(LABELS, label, strict=True))
@@ -59,7 +59,7 @@ def clip_quality(clip: CLIP, bank: Bank) -> dict[str, float]:
 
 @torch.no_grad()
 def dino_quality(dino: nn.Module, seed: int) -> dict[str, float]:
-    """Share of fresh images of the twenty subjects whose nearest neighbour among four others of each is the same one."""
+    """Share of new images of the twenty subjects whose nearest neighbour, among four others of each, is the same subject."""
     rng = random.Random(seed)
     shots = [draw_shot(rng, identity, motion="still") for identity in SUBJECTS.values() for _ in range(4 + QUERIES)]
     images, _ = render(shot_frames(shots, 1), FRAME_SIZE)
@@ -72,9 +72,9 @@ def dino_quality(dino: nn.Module, seed: int) -> dict[str, float]:
 
 @torch.no_grad()
 def oracle_quality(oracle: Oracle, bank: Bank) -> dict[str, float]:
-    """Share of held-out real frames that the oracle reads right, its error of the centroid in pixels, and its posterior.
+    """Shares of held-out real frames that the oracle reads right, its centroid error in pixels, and its posterior.
 
-    The share of motions is over the clips whose motion has a name.
+    The share of motions counts only clips with a named motion.
     """
     signal = to_signal(bank.pixels)
     reads = [oracle(chunk) for chunk in signal.split(8)]
@@ -93,7 +93,7 @@ def oracle_quality(oracle: Oracle, bank: Bank) -> dict[str, float]:
 
 
 def _subject_posterior(oracle: Oracle) -> float:
-    """The mean probability that the oracle gives to the right one of the twenty subjects on real frames of it."""
+    """The mean probability of the right one of the twenty subjects, by the oracle on real frames."""
     rng = random.Random(0)
     shots = [draw_shot(rng, identity) for identity in SUBJECTS.values()]
     clips = render(shot_frames(shots, NUM_FRAMES), FRAME_SIZE)[0].unflatten(0, (len(shots), NUM_FRAMES)) * 2 - 1

@@ -1,6 +1,6 @@
-"""The stages of pretraining, in order: what each trains, from what, and which weight files it leaves.
+"""The stages of pretraining, in order: their inputs, their networks and their weight files.
 
-Every stage continues from its checkpoint, and leaves its components in float16 with their measured quality.
+Every stage continues from its checkpoint. It writes its components in float16 with their measured quality.
 """
 
 from collections.abc import Callable
@@ -22,45 +22,45 @@ from dreamvideo.pretraining.loop import Loss, Report, train
 from dreamvideo.pretraining.video_quality import video_quality
 from dreamvideo.weights import half, read_weights, save_weights
 
-HELD_OUT = 512  # clips that no training sees
+HELD_OUT = 512  # clips that are not used for training
 HELD_OUT_SEED = 1_000_000
-CAPTIONS = 200  # videos that the finished base is judged by
+CAPTIONS = 200  # the number of videos that measure the finished base
 RECIPE_REVISION = 2  # raise it when networks or losses change
 
 
 @dataclass(frozen=True)
 class Workshop:
-    """Where pretraining happens: its folders, and the clips it draws from."""
+    """The place of pretraining: its folders and its clips."""
 
     base: Path  # folder of the base model's components
     metrics: Path  # folder of the metric encoders
     checkpoints: Path
     params: PretrainingParams
     offset_noise: float
-    left: list[Path] = field(default_factory=list)  # files that stages left since this was last emptied
+    left: list[Path] = field(default_factory=list)  # files that stages wrote since the list was last emptied
 
     def render(self, on_progress: Callable[[int], None] | None = None) -> None:
-        """Render the clips that all stages draw from, unless they are there; tells how many are done."""
+        """Draw the clips of all stages, unless they exist; reports the progress."""
         if "bank" not in self.__dict__:
             self.__dict__["bank"] = build_bank(self.params.clips, self.params.seed, DEVICE, on_progress)
 
     @cached_property
     def bank(self) -> Bank:
-        """The rendered clips, drawn once."""
+        """The clips, drawn once."""
         return build_bank(self.params.clips, self.params.seed, DEVICE)
 
     @cached_property
     def held_out(self) -> Bank:
-        """Other clips, to measure on."""
+        """Other clips, for measurements."""
         return build_bank(HELD_OUT, self.params.seed + HELD_OUT_SEED, "cpu")
 
     @cached_property
     def latent_bank(self) -> denoiser.LatentBank:
-        """The same clips as the trained VAE encodes them."""
+        """The same clips, encoded by the trained VAE."""
         return denoiser.encode_bank(self.bank, load_component(self.base, "vae", networks.build_vae()).to(DEVICE))
 
     def checkpoint(self, stage: str) -> Path:
-        """The file from which a stage goes on: another one as soon as anything that leads to it is another."""
+        """The checkpoint of a stage. A change of anything that leads to it gives another file."""
         return self.checkpoints / f"{stage}-{lineage(self.params, self.offset_noise, stage)[:12]}.safetensors"
 
     def leave(self, folder: Path, component: str, module: nn.Module, stage: PretrainingStage, measured: dict) -> None:
@@ -72,7 +72,7 @@ class Workshop:
 
 
 def lineage(params: PretrainingParams, offset_noise: float, stage: str) -> str:
-    """A hash of all that leads to a stage: the recipes before it, its own but for the steps, clips, seed and code."""
+    """A hash of everything that leads to a stage: earlier recipes, its own without the steps, clips, seed and code."""
     names = list(STAGES)
     before = [getattr(params, name).model_dump() for name in names[: names.index(stage)]]
     own = getattr(params, stage).model_dump(exclude={"steps"})
@@ -82,7 +82,7 @@ def lineage(params: PretrainingParams, offset_noise: float, stage: str) -> str:
 # A GPU only makes it faster; the recipe is the same.
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
-# A stage leaves its files, and returns what was measured of them.
+# A stage writes its files and returns their measured quality.
 Stage = Callable[[Workshop, PretrainingStage, Report], dict]
 
 
@@ -99,7 +99,7 @@ def train_vae(shop: Workshop, stage: PretrainingStage, report: Report) -> dict:
 
 
 def train_clip(shop: Workshop, stage: PretrainingStage, report: Report, folder: str, component: str, seed: int) -> dict:
-    """A contrastive pair of towers; the base's and the metrics' differ in seed."""
+    """A contrastive pair of towers. The base's and the metrics' have different seeds."""
     torch.manual_seed(shop.params.seed + seed)
     clip = networks.build_clip().to(DEVICE, memory_format=torch.channels_last).train()
     make_loss = lambda one, batch: encoders.clip_loss(one, shop.bank, batch)  # noqa: E731
@@ -110,7 +110,7 @@ def train_clip(shop: Workshop, stage: PretrainingStage, report: Report, folder: 
 
 
 def train_dino(shop: Workshop, stage: PretrainingStage, report: Report) -> dict:
-    """A self-distilled vision transformer; the teacher is what is kept."""
+    """A self-distilled vision transformer. The result is the teacher."""
     torch.manual_seed(shop.params.seed + 3)
     dino = encoders.DinoTraining(networks.build_dino(), networks.build_dino()).to(DEVICE).train()
     make_loss = lambda one, batch: encoders.dino_loss(one, shop.bank, batch)  # noqa: E731
@@ -122,7 +122,7 @@ def train_dino(shop: Workshop, stage: PretrainingStage, report: Report) -> dict:
 
 
 def train_oracle(shop: Workshop, stage: PretrainingStage, report: Report) -> dict:
-    """The read-out of the world's truth."""
+    """The oracle, which reads the truth of the world."""
     torch.manual_seed(shop.params.seed + 4)
     oracle = Oracle().to(DEVICE).train()
     make_loss = lambda one, batch: encoders.oracle_loss(one, shop.bank, batch)  # noqa: E731
@@ -146,7 +146,7 @@ def train_images(shop: Workshop, stage: PretrainingStage, report: Report) -> dic
 
 
 def train_motion_words(shop: Workshop, stage: PretrainingStage, report: Report) -> dict:
-    """The whole UNet with the text tower, at full noise: what words for motions mean."""
+    """The whole UNet with the text tower, at full noise: the words for motions."""
     model = _denoiser(shop)
     model.load_state_dict(read_weights(_finished(shop, "images"))[0])
     motion_words.raise_motion_words(model.text)
@@ -159,7 +159,7 @@ def train_motion_words(shop: Workshop, stage: PretrainingStage, report: Report) 
 
 
 def train_clips(shop: Workshop, stage: PretrainingStage, report: Report) -> dict:
-    """The whole UNet with the text tower: clips, images so that they stay in reach, full noise for words of motions."""
+    """The whole UNet with the text tower: clips; also images and full noise, so that it forgets neither images nor words."""
     model = _denoiser(shop)
     model.load_state_dict(read_weights(_finished(shop, "motion_words"))[0])
     means = motion_words.caption_means(shop.latent_bank, shop.bank.labels)
@@ -184,7 +184,7 @@ def train_clips(shop: Workshop, stage: PretrainingStage, report: Report) -> dict
 
 
 def _finished(shop: Workshop, stage: str) -> Path:
-    """The averaged weights that a stage of the UNet hands to the next."""
+    """The averaged weights that one stage of the UNet gives to the next."""
     checkpoint = shop.checkpoint(stage)
     return checkpoint.with_name(f"finished-{checkpoint.name}")
 
@@ -205,7 +205,7 @@ def _denoiser(shop: Workshop) -> denoiser.Denoiser:
     return denoiser.Denoiser(unet, networks.TextTower(clip)).to(DEVICE).train()
 
 
-# By the names of PretrainingParams' fields, in the order in which they can run.
+# The names are the fields of PretrainingParams. The order is that of the runs.
 STAGES: dict[str, Stage] = {
     "vae": train_vae,
     "clip": partial(train_clip, folder="base", component="clip", seed=1),

@@ -1,4 +1,4 @@
-"""How good the pocket base is: fresh captions of the world, generated, and read by the oracle."""
+"""The quality of the pocket base: it generates videos of new captions, and the oracle reads them."""
 
 import random
 
@@ -22,8 +22,8 @@ def video_quality(base: VideoDiffusionModel, oracle: Oracle, count: int, seed: i
 
     Args:
         base: the trained model.
-        oracle: the trained read-out.
-        count: how many captions, each naming colour, class, motion and scene.
+        oracle: the trained oracle.
+        count: the number of captions. Each names colour, class, motion and scene.
         seed: of the captions and the noise.
 
     Returns:
