@@ -72,7 +72,7 @@ def draw_shot(rng: random.Random, identity: Identity, scene: str | None = None, 
     variation = rng.uniform(-1, 1), rng.uniform(-1, 1), rng.uniform(-1, 1)
     centre, size = (rng.uniform(-0.2, 0.2), rng.uniform(-0.1, 0.25)), rng.uniform(0.42, 0.56)
     movement = base_movement(name, rng.uniform(0.75, 1.0), rng.uniform(0.0, 0.25))
-    if free:  # these paths are wide, so they start near the middle
+    if free:  # these paths are wide, so their middle is near the centre
         movement = draw_free_movement(rng)
         facing = {"right": 1, "left": -1}.get(movement.direction, facing)
         centre, size = (centre[0] / 2, centre[1] / 3), rng.uniform(0.42, 0.5)
