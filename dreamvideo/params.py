@@ -43,7 +43,7 @@ class BaseModelParams(Section):
 class ComputeParams(Section):
     """What the networks run on."""
 
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     precision: Literal["float32", "bfloat16"] = "float32"
     gradient_checkpointing: bool = False
     compiled: bool = (
@@ -51,19 +51,20 @@ class ComputeParams(Section):
     )
 
     def torch_device(self) -> "torch.device":
-        """The device; "auto" is the GPU where there is one.
+        """The device; "auto" is the CUDA GPU where there is one, else the CPU. An Apple GPU has to be asked for.
 
         Raises:
             InputError: a GPU is asked for, and there is none.
         """
         import torch
 
-        there = torch.cuda.is_available()
-        if self.device == "cuda" and not there:
+        available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+        name = self.device if self.device != "auto" else "cuda" if available["cuda"] else "cpu"
+        if not available[name]:
             raise InputError(
-                "params.yaml: compute.device is 'cuda', but torch sees no GPU; install its driver or use auto"
+                f"params.yaml: compute.device is {name!r}, but torch sees no such GPU; install its driver or use auto"
             )
-        return torch.device("cuda" if there and self.device != "cpu" else "cpu")
+        return torch.device(name)
 
 
 class ExecutionParams(Section):

@@ -91,7 +91,7 @@ def run(
     """
     from dreamvideo.errors import unknown_name
     from dreamvideo.params import load_params
-    from flows.servers.processes import heed_interrupts
+    from flows.servers.processes import heed_interrupts, run_here
     from flows.servers.services import (
         FOLDER,
         gpus,
@@ -115,7 +115,7 @@ def run(
         raise unknown_name("server", name, ["prefect", "mlflow", "worker"])
     FOLDER.mkdir(mode=0o700, exist_ok=True)
     heed_interrupts()
-    os.execvpe(service.command[0], service.command, os.environ | service.environment)
+    run_here(service)
 
 
 @app.command()

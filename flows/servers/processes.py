@@ -4,9 +4,11 @@ import json
 import os
 import signal
 import subprocess
+import sys
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NoReturn
 
 import psutil
 
@@ -49,7 +51,7 @@ def start(service: Service, folder: Path) -> subprocess.Popen:
     """Start a service; its output goes to ``<folder>/<name>.log``, and what finds it again to ``<folder>/<name>.json``."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # logs and databases are the user's own
     with (folder / f"{service.name}.log").open("ab") as log:
-        # A session of its own: a Ctrl-C in the user's terminal is not meant for it.
+        # A session of its own, on Windows a console: a Ctrl-C in the user's terminal must not reach it.
         process = subprocess.Popen(
             service.command,
             env=os.environ | service.environment,
@@ -57,11 +59,20 @@ def start(service: Service, folder: Path) -> subprocess.Popen:
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            creationflags=subprocess.CREATE_NO_WINDOW if sys.platform == "win32" else 0,
         )
     known = {"pid": process.pid, "started": psutil.Process(process.pid).create_time(), "url": service.url}
     with replacing(folder / f"{service.name}.json") as path:
         path.write_text(json.dumps(known))
     return process
+
+
+def run_here(service: Service) -> NoReturn:
+    """Run a service in place of this process, so that signals reach it."""
+    environment = os.environ | service.environment
+    if sys.platform == "win32":  # exec there ends this process at once: a console takes that for the service's end
+        raise SystemExit(subprocess.run(service.command, env=environment).returncode)
+    os.execvpe(service.command[0], service.command, environment)
 
 
 def running(folder: Path, name: str) -> Running | None:
@@ -107,9 +118,9 @@ def stop(name: str, folder: Path, children_first: bool = False) -> bool:
 
 
 def _orphans(folder: Path, name: str) -> list[psutil.Process]:
-    """What a service left behind that was killed: the processes of its session.
+    """The processes that a killed service left behind.
 
-    Where another process has its id by now, there are none: an id is not given anew while its session has members.
+    There are none if another process has the service's id by now: the system does not reuse the id of a session that has members.
     """
     path = folder / f"{name}.json"
     if not path.exists():
@@ -120,10 +131,16 @@ def _orphans(folder: Path, name: str) -> list[psutil.Process]:
             return []
     found = []
     for process in psutil.process_iter():
-        with suppress(ProcessLookupError):
-            if process.pid != leader and os.getsid(process.pid) == leader:
+        with suppress(ProcessLookupError, PermissionError, psutil.Error):
+            if process.pid != leader and _started_by(process, leader):
                 found.append(process)
     return found
+
+
+def _started_by(process: psutil.Process, leader: int) -> bool:
+    if sys.platform == "win32":  # no sessions; but a process keeps the id of its parent when that has ended
+        return process.ppid() == leader
+    return os.getsid(process.pid) == leader
 
 
 def _end(processes: list[psutil.Process]) -> None:

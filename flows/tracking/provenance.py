@@ -3,10 +3,12 @@
 import os
 import platform
 import subprocess
+import sys
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psutil
 import yaml
 
 from dreamvideo.dataset.catalog import Catalog
@@ -75,21 +77,33 @@ def machine() -> dict[str, str]:
     """Processor, cores, memory and accelerator."""
     import torch
 
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return {
         "processor": _processor(),
         "cores": str(os.cpu_count()),
         "threads": str(torch.get_num_threads()),
-        "memory": f"{memory:.0f} GiB",
-        "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
+        "memory": f"{psutil.virtual_memory().total / 2**30:.0f} GiB",
+        "accelerator": _accelerator(),
         "system": f"{platform.system()} {platform.machine()}",
     }
 
 
+def _accelerator() -> str:
+    import torch
+
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    return "Apple GPU" if torch.backends.mps.is_available() else "none"
+
+
 def _processor() -> str:
+    """The processor's name, from where Linux or macOS keeps it; elsewhere what Python says."""
     information = Path("/proc/cpuinfo")
     if information.exists():
         for line in information.read_text().splitlines():
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
+    if sys.platform == "darwin":
+        asked = subprocess.run(["sysctl", "-n", "machdep.cpu.brand_string"], capture_output=True, text=True)
+        if name := asked.stdout.strip():
+            return name
     return platform.processor() or "unknown"

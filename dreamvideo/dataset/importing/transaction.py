@@ -1,12 +1,12 @@
 """Import subjects and motions into a dataset: normalised, examined by the data gate, and wholly or not at all."""
 
-import fcntl
-import os
 import shutil
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from filelock import FileLock
 
 from dreamvideo.dataset.catalog import Catalog, load_catalog
 from dreamvideo.dataset.catalog_fields import CATALOG_NAME
@@ -145,12 +145,7 @@ def _staging(root: Path) -> Iterator[Path]:
                 root.rmdir()
 
 
-@contextmanager
-def _locked(root: Path) -> Iterator[None]:
-    """Keep other imports into the same dataset out."""
-    descriptor = os.open(root, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
+def _locked(root: Path) -> FileLock:
+    """Keep other imports into the same dataset out. The lock lies beside the dataset: a file inside would be a part of it."""
+    root = root.resolve()
+    return FileLock(root.with_name(f".{root.name}.lock"))
