@@ -20,7 +20,7 @@ from dreamvideo.errors import InputError, UnavailableError
 WEBHOOK = "DREAMVIDEO_ALERT_WEBHOOK"  # the environment variable that holds the URL; chat services take {"text": ...}
 BLOCK = "dreamvideo-alerts"
 REGRESSED = "dreamvideo.benchmark.regressed"
-SILENCE = timedelta(minutes=5)  # a run tells every minute that it is there: see HEARTBEAT in flows/servers.py
+SILENCE = timedelta(minutes=5)  # a run tells every minute that it is there: see HEARTBEAT in flows/servers/services.py
 UNSTARTED = timedelta(minutes=30)  # that a scheduled run may wait, as for a GPU that another has
 
 _FLOW_RUN = {"prefect.resource.id": "prefect.flow-run.*"}

@@ -1,4 +1,4 @@
-"""Every path that the documentation names exists."""
+"""Every path that the documentation or the text of the code names exists."""
 
 import re
 from pathlib import Path
@@ -10,6 +10,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 FOLDERS = ("benchmarks", "docs", "dreamvideo", "evaluation", "flows", "tests")
 PATH = re.compile(rf"(?:{'|'.join(FOLDERS)})/[\w./-]*|\w+\.(?:md|toml|yaml)")
 WRITTEN_BY_THE_READER = {"catalog.yaml"}
+IN_CODE = re.compile(rf"\b(?:{'|'.join(FOLDERS)})(?:/[\w-]+)+\.(?:json|md|py|yaml)\b")
 
 
 def paths(text: str) -> set[str]:
@@ -22,6 +23,14 @@ def paths(text: str) -> set[str]:
 def test_paths_exist(page):
     missing = [path for path in paths(page.read_text(encoding="utf-8")) if not (ROOT / path).exists()]
     assert not missing, f"{page.name} names {missing}"
+
+
+def test_paths_in_docstrings_and_comments_exist():
+    code = [path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py") if path != Path(__file__)]
+    named = {(path, name) for path in code for name in IN_CODE.findall(path.read_text(encoding="utf-8"))}
+    assert named
+    missing = [f"{path.relative_to(ROOT)} names {name}" for path, name in named if not (ROOT / name).exists()]
+    assert not missing
 
 
 def test_a_moved_file_is_noticed():

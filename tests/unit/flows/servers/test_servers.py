@@ -1,4 +1,4 @@
-"""The servers' settings and commands; tests/integration/test_servers.py runs them."""
+"""The servers' settings and commands; tests/integration/servers/test_servers.py runs them."""
 
 import os
 import shutil
