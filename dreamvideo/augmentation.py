@@ -1,4 +1,4 @@
-"""Augmentation of what is trained on."""
+"""Augmentation of training images."""
 
 import torch
 from torch import Tensor

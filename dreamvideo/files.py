@@ -1,4 +1,4 @@
-"""Files that are whole or absent, and their content hashes."""
+"""Files that are complete or absent, and their content hashes."""
 
 import hashlib
 import json
@@ -16,7 +16,7 @@ from dreamvideo.errors import InputError
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path`` that takes its place only if the block succeeds."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    # The suffix stays, since encoders choose their format by it.
+    # The suffix stays, because encoders choose their format by it.
     temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}{path.suffix}")
     try:
         yield temporary
@@ -61,7 +61,7 @@ def content_key(content: object) -> str:
 
 
 def seed_from(key: str, purpose: str) -> int:
-    """A 63-bit random seed that depends on a content key and a purpose alone, never on order or worker."""
+    """A 63-bit random seed. It depends only on a content key and a purpose, never on order or worker."""
     return int.from_bytes(hashlib.sha256(f"{purpose}:{key}".encode()).digest()[:8]) >> 1
 
 
@@ -80,7 +80,7 @@ def weights_key(*folders: Path, also: Sequence[str] = ()) -> str:
 
 
 def _digests(folder: Path, also: Sequence[str]) -> dict[str, str]:
-    # A name that begins with a dot is that of a file still being written.
+    # A name with a leading dot belongs to a file that is still being written.
     weights = {path for path in folder.glob("**/*.safetensors") if not path.name.startswith(".")}
     if not weights:
         raise InputError(f"{folder}: no weights there; run `dreamvideo data pull` to fetch them")

@@ -1,4 +1,4 @@
-"""What to do when a GPU's memory does not suffice: smaller chunks where the work allows it, else one clear sentence."""
+"""If the memory of a GPU is too small: smaller chunks if the work allows it, otherwise one clear sentence."""
 
 import traceback
 from collections.abc import Callable, Iterator
@@ -12,7 +12,7 @@ from dreamvideo.params import ComputeParams, ExecutionParams
 
 
 def in_chunks(work: Callable[[Tensor], Tensor], items: Tensor, size: int) -> Tensor:
-    """Work on independent items a chunk at a time; the chunk is halved whenever memory does not suffice.
+    """Work on independent items in chunks. The chunk is halved each time the memory is too small.
 
     Args:
         work: from (n, ...) to (n, ...), item by item.
@@ -31,7 +31,7 @@ def in_chunks(work: Callable[[Tensor], Tensor], items: Tensor, size: int) -> Ten
 
 @contextmanager
 def memory_explained(what: str, remedy: str) -> Iterator[None]:
-    """Say what ran out of memory, how much there is, and what lowers the need.
+    """Turn an out-of-memory error into one sentence: the work, the memory, and a setting that needs less.
 
     Args:
         what: the work within the block, whose peak of memory starts anew.
@@ -41,12 +41,12 @@ def memory_explained(what: str, remedy: str) -> Iterator[None]:
         OutOfMemoryError: in place of torch's own error; the memory is free again for what comes next.
     """
     if torch.cuda.is_initialized():
-        torch.cuda.reset_peak_memory_stats()  # an earlier stage's says nothing about this work
+        torch.cuda.reset_peak_memory_stats()  # the peak of an earlier stage says nothing about this work
     try:
         yield
         return
     except torch.OutOfMemoryError as error:
-        # Whoever keeps the error, as Prefect does, would keep the tensors of every frame that it went through.
+        # Prefect keeps the error. Without this it also keeps the tensors of every frame of the traceback.
         traceback.clear_frames(error.__traceback__)
     torch.cuda.empty_cache()
     there = ""
@@ -57,23 +57,23 @@ def memory_explained(what: str, remedy: str) -> Iterator[None]:
 
 
 def loading_remedy(compute: ComputeParams) -> str:
-    """What lowers the memory of a base model's weights, without what is set already."""
+    """The settings that lower the memory of a base model's weights, without those already set."""
     return _remedy(_precision(compute))
 
 
 def training_remedy(compute: ComputeParams) -> str:
-    """What lowers the memory of training, without what is set already."""
+    """The settings that lower the memory of training, without those already set."""
     checkpointing = [] if compute.gradient_checkpointing else ["set compute.gradient_checkpointing to true"]
     return _remedy([*checkpointing, *_precision(compute), "lower batch_size or data.num_frames"])
 
 
 def sampling_remedy(compute: ComputeParams) -> str:
-    """What lowers the memory of sampling, without what is set already."""
+    """The settings that lower the memory of sampling, without those already set."""
     return _remedy([*_precision(compute), "lower data.num_frames"])
 
 
 def scoring_remedy(execution: ExecutionParams) -> str:
-    """What lowers the memory of scoring a video, whose frames are embedded together."""
+    """The remedy for scoring a video: it embeds all frames together."""
     beside = ["set execution.overlap to false"] if execution.overlap else []
     return _remedy([*beside, "lower data.num_frames"])
 

@@ -1,4 +1,4 @@
-"""One mechanism for everything that is added in one file: a name leads to an object."""
+"""A registry for each thing that is added in one file: it maps a name to an object."""
 
 from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 
 class Registry(Generic[T]):
-    """A mapping from a public name to a class or function; entries register themselves at import."""
+    """A mapping from a public name to a class or function. Entries register themselves at import."""
 
     def __init__(self, kind: str) -> None:
         self.kind = kind

@@ -1,4 +1,4 @@
-"""Textual inversion (Gal et al. 2022): a subject as one token embedding, the coarse half of DreamVideo's identity."""
+"""Textual inversion (Gal et al. 2022): a subject as one token embedding. It is the coarse half of DreamVideo's identity."""
 
 from torch import Tensor, nn
 
@@ -8,7 +8,7 @@ CAPTION = "a *"
 
 
 class TextualIdentity(nn.Module):
-    """The embedding (D,) of the pseudo-word ``*``, which starts as that of the class word."""
+    """The embedding (D,) of the pseudo-word ``*``. It starts as the embedding of the class word."""
 
     def __init__(self, embedding: Tensor) -> None:
         super().__init__()
@@ -16,7 +16,7 @@ class TextualIdentity(nn.Module):
 
     @classmethod
     def from_class_word(cls, base: VideoDiffusionModel, class_word: str) -> "TextualIdentity":
-        """The identity that says no more than the class word."""
+        """The identity with the embedding of the class word."""
         return cls(base.word_embedding(class_word))
 
     def encode(self, base: VideoDiffusionModel, prompts: list[str]) -> Tensor:

@@ -1,4 +1,4 @@
-"""Weights on disk: safetensors with a schema in the header, and nothing that unpickles."""
+"""Weights on disk: safetensors with a schema in the header, and no pickles."""
 
 import json
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from dreamvideo.files import replacing
 
 
 def save_weights(path: Path, tensors: dict[str, Tensor], schema: dict) -> None:
-    """Write tensors and their schema (any JSON values) to one file, whole or not at all."""
+    """Write tensors and their schema (any JSON values) to one file, completely or not at all."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with replacing(path) as temporary:
         save_file(tensors, temporary, metadata={"schema": json.dumps(schema, sort_keys=True)})
@@ -45,7 +45,7 @@ def read_weights(path: Path, remedy: str | None = None, **expected: object) -> t
 
 
 def read_schema(path: Path) -> dict:
-    """The schema alone, without the tensors.
+    """The schema without the tensors.
 
     Raises:
         InputError: the file is absent, truncated or not of this format.
@@ -55,7 +55,7 @@ def read_schema(path: Path) -> dict:
 
 
 def check_weights(folder: Path) -> None:
-    """Make sure that every weight file of a folder is whole, without reading its tensors.
+    """Refuse a folder with an incomplete weight file. No tensor is read.
 
     Raises:
         InputError: the first that is not.
@@ -92,7 +92,7 @@ def load_into(module: nn.Module, tensors: dict[str, Tensor], path: Path) -> None
 
 
 def check_fit(module: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
-    """Make sure that tensors have the names and shapes of a module, which may be on the meta device.
+    """Refuse tensors with other names or shapes than a module. The module may be on the meta device.
 
     Raises:
         InputError: a tensor is missing, left over or of another shape.
@@ -107,7 +107,7 @@ def check_fit(module: nn.Module, tensors: dict[str, Tensor], path: Path) -> None
 
 
 def half(module: nn.Module) -> dict[str, Tensor]:
-    """A module's state in float16, as it is shipped; integer buffers stay as they are."""
+    """A module's state in float16, as it is shipped. Integer buffers stay unchanged."""
     return {
         name: tensor.to(torch.float16) if tensor.is_floating_point() else tensor
         for name, tensor in module.state_dict().items()

@@ -9,7 +9,7 @@ from dreamvideo.errors import InputError
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
-    """Safe YAML that refuses a key given twice, which would silently drop an entry."""
+    """Safe YAML. It refuses a repeated key, because that silently drops an entry."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
         keys = [key.value for key, _ in node.value]

@@ -1,1 +1,1 @@
-"""What DreamVideo's authors published: their base model and trained adapters, converted to this project's layout."""
+"""The base model and the trained adapters that DreamVideo's authors published, converted to this project's layout."""

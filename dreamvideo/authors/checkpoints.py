@@ -29,7 +29,7 @@ _LINEARS = {"down_linear": "down", "up_linear": "up", "condition_linear": "condi
 
 
 def read_checkpoint(path: Path) -> Mapping:
-    """The content of one of their ``.pth`` files, as far as it is plain tensors: nothing else is unpickled.
+    """The content of one of their ``.pth`` files. Only plain tensors are read.
 
     Raises:
         InputError: the file is absent or truncated, or holds more than tensors.
@@ -37,13 +37,13 @@ def read_checkpoint(path: Path) -> Mapping:
     if not path.is_file():
         raise InputError(f"{path}: no such file; give a checkpoint of the authors")
     try:
-        with safe_globals([nn.ParameterDict]):  # their textual identity is one; it holds tensors by name
+        with safe_globals([nn.ParameterDict]):  # their textual identity is one; it maps names to tensors
             content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise InputError(
             f"{path} holds more than plain tensors, or is none of torch's files; fetch it anew, or export its state_dict"
         ) from error
-    except Exception as error:  # a file cut within torch's own structures raises nearly anything
+    except Exception as error:  # an incomplete file raises nearly any error
         raise InputError(f"{path} is truncated or damaged; fetch it anew") from error
     if not isinstance(content, Mapping):
         raise InputError(f"{path} holds a {type(content).__name__}, must hold tensors by name; give another file")
@@ -72,7 +72,7 @@ def convert_unet(state_dict: Mapping, config: Mapping) -> dict[str, Tensor]:
             raise InputError(f"the checkpoint holds {name!r}, which is an adapter's; give the base model's own file")
         place, rest = _split(name, places)
         new = ".".join((places[place], *rest))
-        # The temporal transformers' projections are convolutions over a single frame there, linear layers here.
+        # The projections of the temporal transformers are convolutions over one frame there, and linear layers here.
         pointwise = rest[:1] in (["proj_in"], ["proj_out"]) and tensor.ndim == 3
         converted[new] = tensor.squeeze(-1) if pointwise else tensor
     return converted
@@ -106,7 +106,7 @@ def convert_textual_identity(content: Mapping) -> dict[str, Tensor]:
     """
     named = content.get("string_to_param")
     if isinstance(named, nn.ParameterDict):
-        named = dict(named.named_parameters())  # get() fails for one that torch before 1.12 saved, without its keys
+        named = dict(named.named_parameters())  # get() fails for one that torch before 1.12 saved: it lacks the keys
     embedding = named.get("*") if isinstance(named, Mapping) else None
     if not isinstance(embedding, Tensor) or embedding.ndim == 0 or embedding.numel() != embedding.shape[-1]:
         raise InputError("this is no textual identity: it has no single embedding for '*'; give another file")
@@ -131,7 +131,7 @@ def _convert_adapter(state_dict: Mapping, role: Role, belongs) -> dict[str, Tens
 
 
 def _tensors(content: Mapping) -> dict[str, Tensor]:
-    """The tensors of a checkpoint, wherever they lie in it, without the prefix of data-parallel training.
+    """The tensors of a checkpoint, without the prefix of data-parallel training. They may lie at any level.
 
     Raises:
         InputError: it holds something else there.
@@ -143,7 +143,7 @@ def _tensors(content: Mapping) -> dict[str, Tensor]:
 
 
 def _split(name: str, places: Mapping[str, str]) -> tuple[str, list[str]]:
-    """A tensor's name as the longest known place and the rest."""
+    """Split a tensor's name into the longest known place and the rest."""
     parts = name.split(".")
     for length in range(len(parts), 0, -1):
         place = ".".join(parts[:length])
@@ -169,7 +169,7 @@ def _places(layers: int, levels: int) -> dict[str, str]:
         places[f"input_blocks.{(level + 1) * (layers + 1)}.op"] = f"{down}.downsamplers.0.conv"
         for layer in range(layers + 1):
             places |= _stack(f"output_blocks.{level * (layers + 1) + layer}", up, layer)
-        for index in (1, 3):  # after the residual block, or after the attentions where there are any
+        for index in (1, 3):  # after the residual block, or after its attentions if it has them
             last = f"output_blocks.{level * (layers + 1) + layers}"
             places[f"{last}.{index}.conv"] = f"{up}.upsamplers.0.conv"
     return places | _stack("middle_block", "mid_block", 0) | _residual("middle_block.3", "mid_block", 1)
@@ -183,17 +183,17 @@ def _stack(old: str, new: str, layer: int) -> dict[str, str]:
 
 def _residual(old: str, new: str, layer: int) -> dict[str, str]:
     places = {f"{old}.{their}": f"{new}.resnets.{layer}.{our}" for their, our in _RESIDUAL.items()}
-    return places | {f"{old}.temopral_conv": f"{new}.temp_convs.{layer}"}  # spelt so in the checkpoints
+    return places | {f"{old}.temopral_conv": f"{new}.temp_convs.{layer}"}  # the spelling of the checkpoints
 
 
 def _shape_of_unet(tensors: Mapping[str, Tensor]) -> tuple[int, int]:
-    """Residual blocks a level, and levels, as the places of adapters betray them."""
+    """The numbers of residual blocks a level and of levels, from the places of the adapters."""
     numbers: dict[str, set[int]] = {"input_blocks": set(), "output_blocks": set()}
     for name in tensors:
         part, number = name.split(".")[:2]
         if part in numbers and re.fullmatch("[0-9]{1,2}", number):
             numbers[part].add(int(number))
     layers = 1
-    while layers + 1 in numbers["input_blocks"]:  # the place after a level's last block is its downsampler's
+    while layers + 1 in numbers["input_blocks"]:  # the place after the last block of a level is its downsampler
         layers += 1
     return layers, (max(numbers["output_blocks"], default=0) + 1) // (layers + 1)

@@ -1,4 +1,4 @@
-"""Bring in what DreamVideo's authors published: their base model and their trained adapters."""
+"""Import the base model and the trained adapters of DreamVideo's authors."""
 
 import shutil
 from pathlib import Path
@@ -27,7 +27,7 @@ METHOD = "dreamvideo"
 
 
 def import_base(checkpoint: Path, like: Path, out: Path) -> None:
-    """Convert the authors' UNet; all else comes from a base in diffusers' layout.
+    """Convert the authors' UNet. All other parts come from a base model in the layout of diffusers.
 
     Args:
         checkpoint: ModelScopeT2V in its original layout.
@@ -91,8 +91,8 @@ def _method(params: Params) -> DreamVideo:
 def _save(params: Params, role: Role, tensors: dict[str, Tensor], sources: tuple[Path, ...], out: Path) -> None:
     if out.suffix != ".safetensors":
         raise InputError(f"--out is {str(out)!r}; give a file name that ends in .safetensors")
-    tensors = {name: tensor.float() for name, tensor in tensors.items()}  # adapters are float32, whatever the UNet is
+    tensors = {name: tensor.float() for name, tensor in tensors.items()}  # adapters are always float32
     schema = {"method": METHOD, "kind": role, "base_model": base_model_key(params.base_model)}
-    recipe = {"placement": _method(params).options.placement}  # the shapes do not tell it
+    recipe = {"placement": _method(params).options.placement}  # the shapes do not show it
     came_from = {path.name: sha256_file(path) for path in sources}
     save_weights(out, tensors, schema | {"recipe": recipe, "converted_from": came_from})
