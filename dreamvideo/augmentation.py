@@ -8,13 +8,13 @@ from torch.nn import functional
 def random_shift(images: Tensor, weights: Tensor, reach: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Move each image with its weights as far as ``reach`` cells along either axis (Kostrikov et al. 2021).
 
-    What comes into sight repeats the edge, and weighs nothing.
+    The new cells at the edge repeat the edge and have weight 0.
 
     Args:
         images: (B, C, F, H, W).
         weights: (B, 1, F, H, W).
         reach: the farthest, in cells; 0 moves nothing.
-        generator: decides where to.
+        generator: of the random moves.
 
     Returns:
         Images and weights of the same shapes.

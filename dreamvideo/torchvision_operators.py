@@ -1,8 +1,8 @@
 """Let ``import torchvision`` succeed beside a CPU build of torch, which open_clip, timm and diffusers all need.
 
-The torchvision wheel on PyPI is built for CUDA; beside a CPU build of torch its library does not load, and its import
-fails because two operators it describes were never defined. Declaring them suffices: nothing here calls them. It is done
-at the moment torchvision is first looked for, so that importing this package costs nothing.
+The torchvision wheel on PyPI is built for CUDA. Beside a CPU build of torch its library does not load, and its import
+fails because two operators are not defined. It is enough to declare them: nothing here calls them. The declaration happens
+at the first import of torchvision, so that importing this package costs nothing.
 """
 
 import sys
@@ -20,9 +20,9 @@ _OPERATORS = (
 
 
 class _BeforeTorchvision(MetaPathFinder):
-    """Finds nothing; declares the operators when torchvision is looked for."""
+    """A finder that finds nothing. It declares the operators when Python looks for torchvision."""
 
-    library = None  # torch drops the declarations with the object
+    library = None  # torch drops the declarations together with the object
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> None:
         if name != "torchvision" or self.library is not None:
@@ -34,7 +34,7 @@ class _BeforeTorchvision(MetaPathFinder):
             return
         for folder in spec.submodule_search_locations or ():
             for library in Path(folder).glob("_C*.so"):
-                with suppress(OSError):  # one that was built for this torch defines its operators itself
+                with suppress(OSError):  # a build for this torch defines its operators itself
                     torch.ops.load_library(library)
         if not hasattr(torch.ops.torchvision, "nms"):
             self.library = torch.library.Library("torchvision", "DEF")
