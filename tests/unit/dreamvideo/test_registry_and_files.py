@@ -30,15 +30,15 @@ def test_registering_returns_the_decorated_object(registry):
 
 
 def test_a_name_is_registered_once(registry):
-    with pytest.raises(AssertionError, match="metric 'clip_t' is registered twice"):
+    with pytest.raises(AssertionError, match="'clip_t'"):
         registry.register("clip_t")(min)
     assert registry["clip_t"] is len
 
 
 def test_an_unknown_name_suggests_the_nearest_or_lists_all(registry):
-    with pytest.raises(InputError, match="unknown metric 'clipt'; did you mean 'clip_t'"):
+    with pytest.raises(InputError, match=r"'clipt'.*'clip_t'"):
         registry["clipt"]
-    with pytest.raises(InputError, match="unknown metric 'zzz'; known are: clip_t, dino_i"):
+    with pytest.raises(InputError, match=r"'zzz'.*clip_t, dino_i"):
         registry["zzz"]
 
 
@@ -143,5 +143,5 @@ def test_weights_key_refuses_a_folder_without_weights(tmp_path, make):
     folder = tmp_path / "models"
     if make:
         folder.mkdir()
-    with pytest.raises(InputError, match="models: no weights there; run `dreamvideo data pull`"):
+    with pytest.raises(InputError, match=r"models.*`dreamvideo data pull`"):
         weights_key(folder)

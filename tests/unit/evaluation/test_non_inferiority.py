@@ -121,7 +121,7 @@ def test_no_cells_in_common_and_scores_that_are_not_known_do_not_pass():
 
 def test_margins_are_of_metrics_that_can_be_worse():
     check_margins(MARGINS, "promotion.margins.")
-    with pytest.raises(InputError, match=r"unknown metric 'promotion.margins.clip_s'; did you mean .*clip_"):
+    with pytest.raises(InputError, match=r"'promotion.margins.clip_s'.*'promotion.margins.clip_"):
         check_margins({"clip_s": 0.1}, "promotion.margins.")
-    with pytest.raises(InputError, match=r"promotion.margins.motion_magnitude: more of Motion is neither better nor"):
+    with pytest.raises(InputError, match=r"promotion\.margins\.motion_magnitude"):
         check_margins({"motion_magnitude": 0.1}, "promotion.margins.")

@@ -69,8 +69,8 @@ def test_real_videos_have_no_oracle(paper):
 
 
 def test_absent_weights_are_refused(tmp_path, folder):
-    with pytest.raises(InputError, match=r"open_clip_config.json cannot be read .*open_clip's layout"):
+    with pytest.raises(InputError, match=r"open_clip_config\.json"):
         encoders["paper"](tmp_path, CPU)
     (tmp_path / "clip").symlink_to(folder / "clip")
-    with pytest.raises(InputError, match=r"model.safetensors: no such weight file"):
+    with pytest.raises(InputError, match=r"model\.safetensors"):
         encoders["paper"](tmp_path, CPU)

@@ -110,28 +110,28 @@ def test_every_tensor_of_the_full_base_and_its_adapters_has_its_place():
 
 
 def test_a_checkpoint_of_something_else_is_refused_by_name(unet):
-    with pytest.raises(InputError, match=r"'encoder\.weight', which ModelScopeT2V's UNet does not have"):
+    with pytest.raises(InputError, match=r"'encoder\.weight'"):
         convert_unet({"encoder.weight": torch.zeros(1)}, unet.config)
-    with pytest.raises(InputError, match="no identity adapter: it has no tensor"):
+    with pytest.raises(InputError, match="identity adapter"):
         convert_identity({"input_blocks.0.0.weight": torch.zeros(1)})
     temporal = "input_blocks.0.1.transformer_blocks.0.attn_adapter.up_linear.bias"
-    with pytest.raises(InputError, match="no identity adapter, since it holds"):
+    with pytest.raises(InputError, match="identity adapter"):
         convert_identity({temporal: torch.zeros(1)})
 
 
 def test_a_base_is_neither_empty_nor_an_adapter(unet):
     for empty in ({}, {"state_dict": {}}, {"state_dict": {"step": 1}}):
-        with pytest.raises(InputError, match="holds no tensors by name; give the base model's own file"):
+        with pytest.raises(InputError, match="base model"):
             convert_unet(empty, unet.config)
     adapter = "input_blocks.0.1.transformer_blocks.0.foo_adapter.up_linear.bias"
-    with pytest.raises(InputError, match=rf"holds '{adapter}', which is an adapter's; give the base"):
+    with pytest.raises(InputError, match=rf"'{adapter}'"):
         convert_unet({adapter: torch.zeros(1)}, unet.config)
 
 
 @pytest.mark.parametrize("content", [{"state_dict": None}, {"state_dict": torch.zeros(2)}, {0: torch.zeros(2)}])
 def test_a_checkpoint_without_names_is_refused(unet, content):
     for convert in (convert_identity, convert_motion, lambda found: convert_unet(found, unet.config)):
-        with pytest.raises(InputError, match="state_dict does not hold tensors by name; give another file"):
+        with pytest.raises(InputError, match="state_dict"):
             convert(content)
 
 
@@ -146,7 +146,7 @@ def test_a_checkpoint_without_names_is_refused(unet, content):
     ],
 )
 def test_an_adapters_tensor_without_a_place_is_refused(name):
-    with pytest.raises(InputError, match=r"holds .*; give another file"):
+    with pytest.raises(InputError, match="give another file"):
         convert_identity({name: torch.zeros(1)})
 
 
@@ -159,5 +159,5 @@ def test_a_textual_identity_becomes_ours():
     several, scalar = torch.zeros(2, CONTEXT), torch.tensor(1.0)
     named = [{}, {"*": several}, {"*": scalar}, {"*": 1.0}, {"*": None}, torch.zeros(2), None]
     for wrong in ({}, *({"string_to_param": value} for value in named)):
-        with pytest.raises(InputError, match="no textual identity"):
+        with pytest.raises(InputError, match="textual identity"):
             convert_textual_identity(wrong)

