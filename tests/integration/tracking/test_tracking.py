@@ -3,6 +3,7 @@
 import os
 import shutil
 import socket
+from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
@@ -139,6 +140,7 @@ def test_an_artifact_of_a_run_that_recorded_no_hash_of_it_is_given_as_it_is(para
     assert tracking.read_json(record.run_id, "cells.json") == []
 
 
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="no file here that exists and cannot be read by root")
 def test_an_artifact_that_is_there_but_cannot_be_copied_is_not_called_missing(params, tmp_path):
     tracking, artifact = Tracking(params), tmp_path / "weights.bin"
     artifact.write_bytes(b"weights")
