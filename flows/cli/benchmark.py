@@ -48,7 +48,7 @@ def run(
 
     outcome = run_benchmark(params, selection)
     out.print(
-        f"{outcome.finished} combinations finished, of which {outcome.reused} were there already; {outcome.failed} failed"
+        f"{outcome.finished} combinations finished ({outcome.reused} of them reused), {outcome.failed} failed"
     )
     for line in proposed(outcome.proposals):
         out.print(line)

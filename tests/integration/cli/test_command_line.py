@@ -172,7 +172,7 @@ def test_customize_benchmark_and_report_say_what_they_made(folder):
     assert trained.returncode == 0 and "dog" in trained.stdout, trained.stderr
     done = dreamvideo(folder, "benchmark", "run", "--subjects", "dog", "--motions", "square")
     assert done.returncode == 0, done.stderr
-    assert "1 combinations finished, of which 0 were there already; 0 failed" in done.stdout
+    assert "1 combinations finished (0 of them reused), 0 failed" in done.stdout
     report = folder / done.stdout.split("report: ")[1].split()[0]
     built = dreamvideo(folder, "report", "build")
     assert built.returncode == 0 and f"report: {report.relative_to(folder)}" in built.stdout
