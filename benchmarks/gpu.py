@@ -102,7 +102,7 @@ def _measured(params: Params, build: Build, compute: ComputeParams, work: Callab
     base = _fitting(lambda: build(params, compute))
     if base is None:
         return dict.fromkeys(WORK)
-    for module in base.unet.modules():
+    for module in base.denoiser.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0
     return {name: _fitting(run) for name, run in work(base, params).items()}

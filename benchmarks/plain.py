@@ -67,7 +67,7 @@ def _subject(base: VideoDiffusionModel, params: Params, measured: str) -> Measur
         stage("textual_inversion", identity)
         identity.requires_grad_(False)
         adapter = method.identity_adapter(base).to(base.device)
-        with adapter.inject(base.unet):
+        with adapter.inject(base):
             stage("identity_adapter", adapter)
     return clock.measured(measured, outcomes[measured])
 
@@ -90,7 +90,7 @@ def _motion(base: VideoDiffusionModel, params: Params) -> Measured:
 
     with training(base, generator):
         adapter = method.motion_adapter(base).to(base.device)
-        with adapter.inject(base.unet):
+        with adapter.inject(base):
             losses = optimise(
                 adapter.parameters(), loss, options.steps, options.learning_rate, lambda *_: clock.tick("motion")
             )
@@ -101,7 +101,7 @@ def _motion(base: VideoDiffusionModel, params: Params) -> Measured:
 @torch.no_grad()
 def _video(base: VideoDiffusionModel, params: Params) -> Measured:
     """Two passes of the UNet a step with both adapters, the words and the appearance encoded for each."""
-    base.unet.eval()
+    base.denoiser.eval()
     clock, sampling, channels = Clock(base.device), params.sampling, base.latent_shape[0]
     method = few_steps(params)
     options, reference = method.options, subject_data(base).images[:1]
@@ -114,18 +114,18 @@ def _video(base: VideoDiffusionModel, params: Params) -> Measured:
         )
         return base.predict(latents, timestep, identity.encode(base, [prompt]))
 
-    shape = (1, channels, params.data.num_frames, *base.latent_shape[1:])
-    latents = make_noise(shape, seeded(), base.offset_noise).to(base.device) * base.scheduler.init_noise_sigma
-    base.scheduler.set_timesteps(sampling.steps)
+    shape = (1, channels, base.latent_frames(params.data.num_frames), *base.latent_shape[1:])
+    latents = make_noise(shape, seeded(), base.offset_noise).to(base.device)
+    solver = base.schedule.solver(sampling.solver, sampling.steps)
     with (
-        adapter.scaled(options.identity_strength).inject(base.unet),
-        motion.scaled(options.motion_strength).inject(base.unet),
+        adapter.scaled(options.identity_strength).inject(base),
+        motion.scaled(options.motion_strength).inject(base),
     ):
-        for timestep in base.scheduler.timesteps:
+        for timestep in solver.timesteps:
             unconditional = branch("", 0.0, options.unconditional_appearance_strength)
             conditional = branch(PROMPT, 1.0, options.appearance_strength)
             prediction = unconditional + sampling.guidance_scale * (conditional - unconditional)
-            latents = base.scheduler.step(prediction, timestep, latents, eta=0.0).prev_sample
+            latents = solver.step(prediction, timestep, latents).prev_sample
             clock.tick("video")
     decoding = clock.once("video", lambda: base.decode_latents(latents))
     return clock.measured("video", (latents,), decoding=decoding)

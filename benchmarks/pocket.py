@@ -83,7 +83,7 @@ def measure(params) -> dict:
         "machine": machine(),
         "matrix_product_gflops": round(matrix_product_gflops(), 1),
         "sampling_steps": params.sampling.steps,
-        "unet_parameters": sum(p.numel() for p in describe_base_model(params.base_model).unet.parameters()),
+        "unet_parameters": sum(p.numel() for p in describe_base_model(params.base_model).denoiser.parameters()),
         "seconds_per_video": round(median(videos), 3),
         "seconds_per_video_quartiles": [round(value, 3) for value in quantiles(videos)],
         "orchestration_share": round(median(shares), 4),

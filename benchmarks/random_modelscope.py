@@ -31,12 +31,14 @@ def random_modelscope(params: BaseModelParams, compute: ComputeParams) -> ModelS
     base = ModelScope.__new__(ModelScope)
     super(ModelScope, base).__init__(params, compute)
     clip = create_model("ViT-H-14", load_weights=False, device=base.device)
-    base.assemble(UNet3DConditionModel(**PUBLISHED), vae, CLIPTextModel(text), clip.visual, _tokenizer(), scheduler)
+    base.assemble(UNet3DConditionModel(**PUBLISHED), vae, CLIPTextModel(text), clip.visual, clip_tokenizer(), scheduler)
     base.key = "random"
     return base
 
 
-def _tokenizer() -> CLIPTokenizer:
-    """CLIP's tokenizer, from the vocabulary in open_clip."""
+def clip_tokenizer() -> CLIPTokenizer:
+    """CLIP's tokenizer, from the vocabulary in open_clip, which has other names for start and end."""
     theirs = SimpleTokenizer()
-    return CLIPTokenizer(vocab=theirs.encoder, merges=list(theirs.bpe_ranks), model_max_length=77)
+    names = {"<start_of_text>": "<|startoftext|>", "<end_of_text>": "<|endoftext|>"}
+    vocabulary = {names.get(token, token): index for token, index in theirs.encoder.items()}
+    return CLIPTokenizer(vocab=vocabulary, merges=list(theirs.bpe_ranks), model_max_length=77)

@@ -1,38 +1,18 @@
-"""The bottleneck adapters of DreamVideo (Eqs. 2 to 4), where they go, inject and eject.
+"""The bottleneck adapters of DreamVideo (Eqs. 2 to 4): inject and eject. The base model tells where they go.
 
-Shapes: B batch, F frames, N tokens, D inner width of a transformer block, C' width of the appearance embedding.
-Spatial blocks see (B * F, N, D), temporal ones (B * H * W, F, D).
+Shapes: B batch, M rows of a stream, L positions in a row, D width of the stream, C' width of the appearance embedding.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from torch import Tensor, nn
 from torch.nn import functional
 
-if TYPE_CHECKING:  # diffusers takes seconds to import, and planning needs none of it
-    from diffusers import UNet3DConditionModel
+from dreamvideo.base_models.contract import Site, VideoDiffusionModel
 
 Placement = Literal["parallel", "serial"]
-
-# The layer norm that precedes each sublayer of diffusers' BasicTransformerBlock.
-_NORM_BEFORE = {"attn1": "norm1", "attn2": "norm2", "ff": "norm3"}
-
-_items: ContextVar[slice] = ContextVar("items", default=slice(None))
-
-
-@contextmanager
-def guided_items(items: slice) -> Iterator[None]:
-    """Within the block, forward passes are of these items alone, of the B that adapters are guided for."""
-    token = _items.set(items)
-    try:
-        yield
-    finally:
-        _items.reset(token)
 
 
 class Bottleneck(nn.Module):
@@ -50,7 +30,7 @@ class Bottleneck(nn.Module):
         """The change to a residual stream; the skip connection of the equations is the stream itself.
 
         Args:
-            x: hidden state (M, L, D), M a multiple of B.
+            x: hidden state (M, L, D), M a multiple of B; the rows of one item are neighbours.
             appearance: embeddings (B, C'), or None for no appearance term at all.
             strength: how strongly the appearance counts (B,); required with ``appearance``.
 
@@ -66,30 +46,33 @@ class Bottleneck(nn.Module):
 
 
 class Adapter(nn.Module):
-    """Bottlenecks beside some sublayers of a frozen UNet. While injected they act; ejected, nothing is left behind."""
+    """Bottlenecks beside some sublayers of a frozen denoiser. Injected, they act; ejected, they leave nothing behind.
+
+    Args:
+        sites: the sublayers.
+        bottleneck: hidden width of a bottleneck, as a share of the stream's.
+        placement: what a bottleneck reads: the stream before the sublayer (parallel) or after it (serial).
+        condition_width: C' of an adapter that appearance guides.
+    """
 
     def __init__(
-        self,
-        unet: UNet3DConditionModel,
-        transformer: type[nn.Module],
-        sublayers: tuple[str, ...],
-        bottleneck: float,
-        placement: Placement,
-        condition_width: int | None = None,
+        self, sites: list[Site], bottleneck: float, placement: Placement, condition_width: int | None = None
     ) -> None:
         super().__init__()
         self.placement = placement
         self.appearance: Tensor | None = None
         self.strength: Tensor | None = None
+        self.items = slice(None)  # of those it is guided for: VideoDiffusionModel.predict chooses them
         self.scale = 1.0
+        self.sites = {f"{site.block}.{site.sublayer}".replace(".", "/"): site for site in sites}
+        self.bottlenecks = nn.ModuleDict(
+            {
+                place: Bottleneck(site.width, round(bottleneck * site.width), condition_width)
+                for place, site in self.sites.items()
+            }
+        )
+        self._base: VideoDiffusionModel | None = None
         self._handles: list = []
-        self.bottlenecks = nn.ModuleDict()
-        for name, module in unet.named_modules():
-            if isinstance(module, transformer):
-                width = module.transformer_blocks[0].attn1.query_dim
-                for sublayer in sublayers:
-                    place = f"{name}.transformer_blocks.0.{sublayer}".replace(".", "/")
-                    self.bottlenecks[place] = Bottleneck(width, round(bottleneck * width), condition_width)
 
     def guide(self, appearance: Tensor | None, strength: Tensor | None = None) -> None:
         """Set the appearance embeddings (B, C') and their strengths (B,) for the forward passes that follow."""
@@ -97,12 +80,14 @@ class Adapter(nn.Module):
             strength = appearance.new_ones(len(appearance))
         self.appearance, self.strength = appearance, strength
 
-    def inject(self, unet: UNet3DConditionModel) -> Adapter:
-        """Let the adapter act in a UNet; the UNet's modules and state stay as they are."""
-        assert not self._handles, "the adapter is injected already"
+    def inject(self, base: VideoDiffusionModel) -> Adapter:
+        """Let the adapter act in a base model, whose modules and state stay as they are."""
+        assert self._base is None, "the adapter is injected already"
+        self._base = base
+        base.guided.append(self)
         for place, bottleneck in self.bottlenecks.items():
-            block, _, sublayer = place.replace("/", ".").rpartition(".")
-            self._hook(unet.get_submodule(block), sublayer, bottleneck)
+            site = self.sites[place]
+            self._hook(base.denoiser.get_submodule(site.block), site, bottleneck)
         return self
 
     def scaled(self, scale: float) -> Adapter:
@@ -115,6 +100,9 @@ class Adapter(nn.Module):
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
+        if self._base is not None:
+            self._base.guided.remove(self)
+        self._base = None
 
     def __enter__(self) -> Adapter:
         return self
@@ -125,9 +113,9 @@ class Adapter(nn.Module):
     def _guidance(self) -> tuple[Tensor | None, Tensor | None]:
         if self.appearance is None:
             return None, None
-        return self.appearance[_items.get()], self.strength[_items.get()]
+        return self.appearance[self.items], self.strength[self.items]
 
-    def _hook(self, block: nn.Module, sublayer: str, bottleneck: Bottleneck) -> None:
+    def _hook(self, block: nn.Module, site: Site, bottleneck: Bottleneck) -> None:
         """Parallel: x <- sublayer(norm(x)) + x + change(x). Serial: x <- y + change(y) with y = sublayer(norm(x)) + x."""
         stream: list[Tensor] = []
 
@@ -139,23 +127,5 @@ class Adapter(nn.Module):
             read = x if self.placement == "parallel" else x + output
             return output + self.scale * bottleneck(read, *self._guidance())
 
-        norm = block.get_submodule(_NORM_BEFORE[sublayer])
-        self._handles.append(norm.register_forward_pre_hook(before_norm))
-        self._handles.append(block.get_submodule(sublayer).register_forward_hook(after_sublayer))
-
-
-def identity_adapter(unet: UNet3DConditionModel, bottleneck: float, placement: Placement) -> Adapter:
-    """The identity adapter: beside the cross-attention of every spatial transformer (Sec. 3.3)."""
-    from diffusers import Transformer2DModel
-
-    return Adapter(unet, Transformer2DModel, ("attn2",), bottleneck, placement)
-
-
-def motion_adapter(
-    unet: UNet3DConditionModel, bottleneck: float, placement: Placement, condition_width: int
-) -> Adapter:
-    """The motion adapter: beside both attentions and the feed-forward of every temporal transformer (Sec. 3.3)."""
-    from diffusers.models.transformers.transformer_temporal import TransformerTemporalModel
-
-    sublayers = ("attn1", "attn2", "ff")
-    return Adapter(unet, TransformerTemporalModel, sublayers, bottleneck, placement, condition_width)
+        self._handles.append(block.get_submodule(site.norm).register_forward_pre_hook(before_norm))
+        self._handles.append(block.get_submodule(site.sublayer).register_forward_hook(after_sublayer))

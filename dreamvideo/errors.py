@@ -40,6 +40,10 @@ class OutOfMemoryError(ProjectError):
     """The work does not fit into the memory of the GPU or of the machine."""
 
 
+class NotFiniteError(ProjectError, FloatingPointError):
+    """A computation gave NaN or infinity."""
+
+
 class UnavailableError(ProjectError):
     """A server does not answer, or refuses this machine."""
 

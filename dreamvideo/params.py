@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import torch
 
 S = TypeVar("S", bound=BaseModel)
+SolverName = Literal["ddim", "dpmsolver++", "unipc"]
 
 
 class Section(BaseModel):
@@ -46,9 +47,7 @@ class ComputeParams(Section):
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     precision: Literal["float32", "bfloat16"] = "float32"
     gradient_checkpointing: bool = False
-    compiled: bool = (
-        False  # the UNet's convolutional blocks and feed-forwards by torch.compile: minutes, once a process
-    )
+    compiled: bool = False  # blocks of the denoiser, by torch.compile: minutes, once a process
 
     def torch_device(self) -> "torch.device":
         """The device; "auto" is the CUDA GPU where there is one, else the CPU. An Apple GPU has to be asked for.
@@ -77,13 +76,19 @@ class ExecutionParams(Section):
 
 
 class SamplingParams(Section):
-    """DDIM with classifier-free guidance."""
+    """Sampling with classifier-free guidance."""
+
+    solver: SolverName = "ddim"
 
     steps: int = Field(gt=0, le=1000)  # of the 1,000 that the base models were trained with
     guidance_scale: float = Field(ge=0)
     negative_prompt: str
     # Share of the initial noise that is the motion's own clip, inverted by DDIM.
     inversion_strength: float = Field(default=0.0, ge=0, le=1)
+
+    def recipe(self) -> dict:
+        """All that decides a video. DDIM goes without saying, so that videos from before the choice keep their keys."""
+        return self.model_dump(exclude={"solver"} if self.solver == "ddim" else set())
 
 
 class EvaluationParams(Section):

@@ -10,7 +10,9 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from dreamvideo.base_models.contract import VideoDiffusionModel
-from dreamvideo.diffusion import diffusion_loss, make_noise, stratified_timesteps, training_target
+from dreamvideo.diffusion import diffusion_loss, make_noise
+from dreamvideo.errors import NotFiniteError
+from dreamvideo.weights import check_finite
 
 WARM_UP_STEPS = 10
 
@@ -38,7 +40,7 @@ def optimise(
         The loss of every step.
 
     Raises:
-        FloatingPointError: the loss is not finite.
+        NotFiniteError: the loss of a step, or a parameter after the last one, is not finite.
     """
     parameters = list(parameters)
     optimizer = torch.optim.AdamW(parameters, lr=learning_rate, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0)
@@ -48,12 +50,15 @@ def optimise(
         loss = loss_of_step()
         losses.append(loss.item())  # waits for a GPU: once a step is enough
         if not math.isfinite(losses[-1]):
-            raise FloatingPointError(f"the loss became {losses[-1]} at step {step}; lower the learning rate")
+            raise NotFiniteError(f"the loss became {losses[-1]} at step {step}; lower the learning rate")
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
         warm_up.step()
         on_step(step, losses[-1])
+    check_finite(
+        "a trained parameter", *parameters, remedy="lower the learning rate"
+    )  # the last step has no loss after it
     return losses
 
 
@@ -61,49 +66,40 @@ def denoising_loss(
     base: VideoDiffusionModel, latents: Tensor, text: Tensor, generator: torch.Generator, weight: Tensor | None = None,
     exponent: float = 1.0,
 ) -> Tensor:  # fmt: skip
-    """Eq. 1 at random timesteps: latents (B, C, F, H, W), text (B, N, D), optional weight (B, 1, F, H, W).
+    """Eq. 1 at random timesteps: latents (B, C, f, H, W), text (B, N, D), optional weight (B, 1, f, H, W).
 
-    An exponent below 1 draws noisier timesteps more often (:func:`stratified_timesteps`).
+    An exponent below 1 draws noisier timesteps more often.
     """
     noise = make_noise(tuple(latents.shape), generator, base.offset_noise).to(latents.device)
-    timesteps = stratified_timesteps(len(latents), base.scheduler.config.num_train_timesteps, generator, exponent)
-    timesteps = timesteps.to(latents.device)
-    noisy = base.scheduler.add_noise(latents, noise, timesteps)
-    prediction = base.predict(noisy, timesteps, text)
-    return diffusion_loss(prediction, training_target(base.scheduler, latents, noise, timesteps), weight)
+    timesteps = base.schedule.timesteps(len(latents), generator, exponent).to(latents.device)
+    prediction = base.predict(base.schedule.noised(latents, noise, timesteps), timesteps, text)
+    return diffusion_loss(prediction, base.schedule.target(latents, noise, timesteps), weight)
 
 
 @contextmanager
 def training(base: VideoDiffusionModel, generator: torch.Generator) -> Iterator[None]:
-    """A block in which a base model's frozen UNet trains adapters.
+    """A block in which a base model's frozen denoiser trains adapters.
 
-    Its dropout is on, its activations are recomputed where the base model asks for it, and torch's global randomness
-    (layers' initialisation, dropout) follows from the generator's seed; afterwards all is as it was.
+    Its dropout is on. Its activations are recomputed where gradient checkpointing is on. Torch's global randomness
+    (layers' initialisation, dropout) follows from the generator's seed. Afterwards all is as it was.
     """
-    unet, before = base.unet, base.unet.training
-    recomputed = checkpointed(unet) if base.gradient_checkpointing else nullcontext()
+    before = base.denoiser.training
+    recomputed = checkpointed(base.recomputed_blocks()) if base.gradient_checkpointing else nullcontext()
     with torch.random.fork_rng(devices=[base.device] if base.device.type == "cuda" else []), recomputed:
         torch.manual_seed(generator.initial_seed())
-        unet.train()
+        base.denoiser.train()
         try:
             yield
         finally:
-            unet.train(before)
+            base.denoiser.train(before)
 
 
 @contextmanager
-def checkpointed(unet: nn.Module) -> Iterator[None]:
-    """Within the block, every residual block and transformer keeps its input alone and is computed again backwards.
+def checkpointed(modules: list[nn.Module]) -> Iterator[None]:
+    """Within the block, these modules keep their input alone; the backward pass computes them again.
 
-    diffusers declares no gradient checkpointing for UNet3DConditionModel. Adapters' hooks sit inside what is computed
-    again, so they act both times.
+    Adapters' hooks are inside the modules, so they act both times.
     """
-    from diffusers.models.resnet import ResnetBlock2D, TemporalConvLayer
-    from diffusers.models.transformers.transformer_2d import Transformer2DModel
-    from diffusers.models.transformers.transformer_temporal import TransformerTemporalModel
-
-    kinds = (ResnetBlock2D, TemporalConvLayer, Transformer2DModel, TransformerTemporalModel)
-    modules = [module for module in unet.modules() if isinstance(module, kinds)]
     own = [vars(module).get("forward") for module in modules]  # a compiled one, where the base model asks for it
     for module in modules:
         module.forward = partial(checkpoint, module.forward, use_reentrant=False)

@@ -10,12 +10,18 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from dreamvideo.errors import InputError
+from dreamvideo.errors import InputError, NotFiniteError
 from dreamvideo.files import replacing
 
 
 def save_weights(path: Path, tensors: dict[str, Tensor], schema: dict) -> None:
-    """Write tensors and their schema (any JSON values) to one file, completely or not at all."""
+    """Write tensors and their schema (any JSON values) to one file, completely or not at all.
+
+    Raises:
+        NotFiniteError: a tensor holds NaN or infinity.
+    """
+    for name, tensor in tensors.items():
+        check_finite(f"weight {name!r}", tensor, remedy="train with a lower learning rate")
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with replacing(path) as temporary:
         save_file(tensors, temporary, metadata={"schema": json.dumps(schema, sort_keys=True)})
@@ -30,7 +36,8 @@ def read_weights(path: Path, remedy: str | None = None, **expected: object) -> t
         expected: schema fields that must have these values.
 
     Raises:
-        InputError: the file is absent, truncated, not of this format, or its schema differs from ``expected``.
+        InputError: the file is absent, truncated, not of this format, or holds NaN or infinity, or its schema differs
+            from ``expected``.
     """
     with _opened(path, remedy) as file:
         schema = _schema(file)
@@ -40,6 +47,11 @@ def read_weights(path: Path, remedy: str | None = None, **expected: object) -> t
             raise InputError(
                 f"{path}: its {field} is {schema.get(field)!r}, but {value!r} is needed; "
                 "train it again or point to the file that belongs to this base model"
+            )
+    for name, tensor in tensors.items():
+        if not tensor.isfinite().all():
+            raise InputError(
+                f"{path}: weight {name!r} holds values that are not finite; {remedy or 'run `dreamvideo data pull`'}"
             )
     return tensors, schema
 
@@ -104,6 +116,21 @@ def check_fit(module: nn.Module, tensors: dict[str, Tensor], path: Path) -> None
             f"{path}: weight {wrong[0]!r} does not fit {type(module).__name__} "
             f"({len(wrong)} such); use weights made for this configuration"
         )
+
+
+def check_finite(what: str, *tensors: Tensor, remedy: str) -> None:
+    """Make sure that tensors hold neither NaN nor infinity.
+
+    Args:
+        what: names them in the error.
+        tensors: all on one device, which is waited for once.
+        remedy: what to do about it.
+
+    Raises:
+        NotFiniteError: one of them does.
+    """
+    if tensors and not torch.stack([tensor.isfinite().all() for tensor in tensors]).all():
+        raise NotFiniteError(f"{what} is not finite; {remedy}")
 
 
 def half(module: nn.Module) -> dict[str, Tensor]:

@@ -7,7 +7,7 @@ from dreamvideo.base_models.contract import Architecture, VideoDiffusionModel, b
 from dreamvideo.errors import unknown_name
 from dreamvideo.params import BaseModelParams, ComputeParams
 
-_NOT_MODELS = {"contract", "loading", "pocket_networks"}
+_NOT_MODELS = {"contract", "loading", "noise_schedule", "unet3d", "pocket_networks"}
 
 
 def base_model_names() -> list[str]:

@@ -1,7 +1,7 @@
 """What a frozen video diffusion model offers to methods.
 
-Shapes: B batch, F frames, S pixels a side, C latent channels, H W latent size, N tokens, D text width, C' width of the
-appearance embedding.
+Shapes: B batch, F frames, f latent frames, S pixels a side, C latent channels, H W latent size, N tokens, D text width,
+C' width of the appearance embedding.
 """
 
 from __future__ import annotations
@@ -9,49 +9,78 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
+from dreamvideo.base_models.noise_schedule import NoiseSchedule
+from dreamvideo.dataset.catalog import PLACEHOLDER
+from dreamvideo.errors import InputError
 from dreamvideo.params import BaseModelParams, ComputeParams
 from dreamvideo.registry import Registry
+from dreamvideo.roles import Role
+from dreamvideo.weights import check_finite
 
-if TYPE_CHECKING:  # diffusers takes seconds to import, and planning needs none of it
-    from diffusers import DDIMScheduler, UNet3DConditionModel
-
+# This module imports no diffusers: that takes seconds, and planning needs none of it.
 KEPT = 512  # latents, appearances and inverted clips: a few MB each at most
-# Torch's own limit is 8. The residual blocks of the paper's UNet meet 14 shapes, each compiled for every batch of training
-# and sampling, with and without gradients; what is beyond the limit would run uncompiled, unnoticed.
+# Torch's own limit is 8. The residual blocks of the paper's UNet meet 14 shapes. Torch compiles each for every batch of
+# training and sampling, with and without gradients. It runs what exceeds the limit uncompiled, without a word.
 RECOMPILATIONS = 256
+NOT_FINITE = "lower the adapters' strengths or the guidance scale, or train again at a lower learning rate"
+
+
+@dataclass(frozen=True)
+class Site:
+    """A place beside which an adapter acts: one sublayer of a transformer block, which adds to a residual stream.
+
+    The stream is (M, L, width): M is a multiple of the batch, and the rows of one item are neighbours.
+    """
+
+    block: str  # its path in the denoiser
+    sublayer: str  # its name in the block; the adapter adds to what it gives
+    norm: str  # the name of the layer before it, which receives the stream as it is
+    width: int
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """What decides the size of adapters; the UNet lives on the meta device, without weights."""
+    """What decides the size of adapters; the denoiser is on the meta device, without weights."""
 
-    unet: UNet3DConditionModel
+    denoiser: nn.Module
+    sites: Mapping[Role, list[Site]]
     text_width: int  # D
     appearance_width: int  # C'
-    published: bool = False  # there were no weights whose configuration to read, so this is the one of the paper
+    published: bool = False  # no weights were there, so the sizes are those that the paper's model was published with
+
+    def adapter_sites(self, role: Role) -> list[Site]:
+        """Where adapters of a role go."""
+        return self.sites[role]
+
+
+class Guided(Protocol):
+    """Something in force on a base model that treats each item of a batch in its own way."""
+
+    items: slice  # those of the items it is guided for that the next prediction is about
 
 
 class VideoDiffusionModel(ABC):
     """A text-to-video base model; all its weights are frozen."""
 
-    unet: UNet3DConditionModel
-    scheduler: DDIMScheduler
+    denoiser: nn.Module  # takes noisy latents, timesteps (B,) and text; returns an object with ``sample``
+    schedule: NoiseSchedule
     frame_size: int  # S
     num_frames: int  # F
     latent_shape: tuple[int, int, int]  # (C, H, W)
+    frame_by_frame: bool = True  # each frame has a latent of its own, and no other frame changes it
     appearance_width: int  # C'
     offset_noise: float
     key: str  # hash of the weights
     device: torch.device
-    precision: torch.dtype  # of the UNet's frozen weights and matrix products; adapters and latents are float32
-    compiled: bool  # the UNet's blocks, where no adapter reaches into
+    precision: torch.dtype  # of the denoiser's frozen weights and matrix products; adapters and latents are float32
+    compiled: bool  # the blocks that :meth:`compiled_blocks` names
     gradient_checkpointing: bool  # in training, trade a third more time for most of the memory
 
     def __init__(self, params: BaseModelParams, compute: ComputeParams) -> None:
@@ -60,6 +89,7 @@ class VideoDiffusionModel(ABC):
         self.precision = getattr(torch, compute.precision)
         self.gradient_checkpointing = compute.gradient_checkpointing
         self.compiled = compute.compiled
+        self.guided: list[Guided] = []  # adapters in force
         self._kept: OrderedDict[tuple, Tensor] = OrderedDict()
 
     @classmethod
@@ -67,18 +97,50 @@ class VideoDiffusionModel(ABC):
     def architecture(cls, params: BaseModelParams) -> Architecture:
         """The model without its weights."""
 
-    def place(self, unet: UNet3DConditionModel) -> UNet3DConditionModel:
-        """The UNet, frozen, on the device and in the precision."""
-        # diffusers' own to() warns of modules that should stay float32, of which this class has none.
-        placed = nn.Module.to(unet.eval().requires_grad_(False), self.device, self.precision)
-        if self.compiled:
-            compile_blocks(placed)
-        return placed
+    @abstractmethod
+    def adapter_sites(self, role: Role) -> list[Site]:
+        """Where adapters of a role go, in the order in which they are initialised."""
 
-    def predict(self, noisy: Tensor, timesteps: Tensor, text: Tensor) -> Tensor:
-        """The UNet's prediction (B, C, F, H, W), float32, of noisy latents (B, C, F, H, W) and text (B, N, D)."""
+    @abstractmethod
+    def recomputed_blocks(self) -> list[nn.Module]:
+        """The blocks of the denoiser that keep their input alone in training, where gradient checkpointing is on."""
+
+    @abstractmethod
+    def compiled_blocks(self) -> list[nn.Module]:
+        """The blocks of the denoiser that torch compiles, where that is on; no adapter has a hook inside one."""
+
+    def latent_frames(self, frames: int) -> int:
+        """How many latent frames f a clip of F frames has.
+
+        Raises:
+            InputError: the base model has no clips of this length.
+        """
+        return frames
+
+    def place(self, denoiser: nn.Module) -> None:
+        """Take the denoiser, frozen, to the device and the precision, and compile its blocks where that is on."""
+        # diffusers' own to() warns of modules that should stay float32.
+        self.denoiser = nn.Module.to(denoiser.eval().requires_grad_(False), self.device, self.precision)
+        if self.compiled:
+            compile_blocks(self.compiled_blocks())
+
+    def predict(self, noisy: Tensor, timesteps: Tensor, text: Tensor, items: slice = slice(None)) -> Tensor:
+        """The denoiser's prediction.
+
+        Args:
+            noisy: latents (B, C, f, H, W).
+            timesteps: one for all, or (B,).
+            text: (B, N, D).
+            items: which of the items that adapters are guided for these are; all as a rule.
+
+        Returns:
+            (B, C, f, H, W), float32.
+        """
+        for adapter in self.guided:
+            adapter.items = items
+        timesteps = timesteps.to(noisy.device).expand(len(noisy))
         with torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32):
-            return self.unet(noisy, timesteps, text).sample.float()
+            return self.denoiser(noisy, timesteps, text).sample.float()
 
     def once(self, what: str, content: Tensor, compute: Callable[[Tensor], Tensor]) -> Tensor:
         """What a computation gives for some content: computed once in this process, and found by the content's hash.
@@ -99,7 +161,18 @@ class VideoDiffusionModel(ABC):
 
     @abstractmethod
     def encode_text(self, prompts: list[str], placeholder: Tensor | None = None) -> Tensor:
-        """Token embeddings (B, N, D); ``placeholder`` (D,) stands for every ``*`` and keeps its gradient."""
+        """Token embeddings of prompts.
+
+        Args:
+            prompts: B texts.
+            placeholder: the embedding (D,) that stands for ``*`` and keeps its gradient; None: ``*`` is a plain sign.
+
+        Returns:
+            (B, N, D).
+
+        Raises:
+            InputError: there is a placeholder, and a prompt's ``*`` is not read exactly once (:func:`check_read_once`).
+        """
 
     @abstractmethod
     def unread_words(self, prompt: str) -> list[str]:
@@ -115,26 +188,49 @@ class VideoDiffusionModel(ABC):
 
     @abstractmethod
     def encode_frames(self, frames: Tensor) -> Tensor:
-        """Latents (B, C, F, H, W) of clips (B, F, 3, S, S) in [-1, 1]."""
+        """Latents (B, C, f, H, W) of clips (B, F, 3, S, S) in [-1, 1]; an image is a clip of one frame."""
+
+    @torch.no_grad()
+    def decode_latents(self, latents: Tensor) -> Tensor:
+        """Clips (B, F, 3, S, S) in [-1, 1] of latents (B, C, f, H, W).
+
+        Raises:
+            NotFiniteError: the latents or the frames are not finite.
+        """
+        check_finite("a latent", latents, remedy=NOT_FINITE)
+        frames = self.decode(latents)
+        check_finite("a decoded frame", frames, remedy=NOT_FINITE)
+        return frames.clamp(-1, 1)
 
     @abstractmethod
-    def decode_latents(self, latents: Tensor) -> Tensor:
-        """Clips (B, F, 3, S, S) in [-1, 1] of latents (B, C, F, H, W)."""
+    def decode(self, latents: Tensor) -> Tensor:
+        """What the decoder gives for latents (B, C, f, H, W): clips (B, F, 3, S, S), which may exceed [-1, 1]."""
 
 
-def compile_blocks(unet: UNet3DConditionModel) -> None:
-    """Compile what adapters do not reach into: convolutional blocks and feed-forwards, for the shapes that they meet.
+def check_read_once(prompts: list[str], read: Tensor) -> None:
+    """Make sure that the learnt word is not lost: each ``*`` is read, and read once.
 
-    The rest are matrix products and fused attention, and hooks that come and go with every composition.
+    Args:
+        prompts: B texts; one without ``*`` needs no learnt word.
+        read: where the tokenizer found the placeholder, booleans (B, N).
+
+    Raises:
+        InputError: a prompt has several, or has it beyond the length that the base model reads.
     """
-    from diffusers.models.attention import FeedForward
-    from diffusers.models.resnet import ResnetBlock2D, TemporalConvLayer
+    for prompt, count in zip(prompts, read.sum(1).tolist(), strict=True):
+        if PLACEHOLDER in prompt and count != 1:
+            raise InputError(
+                f"prompt {prompt!r}: the base model reads {PLACEHOLDER} {count} times, must read it exactly once; "
+                f"write one {PLACEHOLDER}, near the beginning"
+            )
 
-    # Blocks of one class share a function, which is compiled for each width that occurs, in training and in sampling.
+
+def compile_blocks(blocks: list[nn.Module]) -> None:
+    """Compile blocks for each shape that they meet."""
+    # Blocks of one class share a function. Torch compiles it for each width that occurs, in training and in sampling.
     torch._dynamo.config.recompile_limit = max(RECOMPILATIONS, torch._dynamo.config.recompile_limit)
-    for module in unet.modules():
-        if isinstance(module, ResnetBlock2D | TemporalConvLayer | FeedForward):
-            module.forward = torch.compile(module.forward, dynamic=False)
+    for block in blocks:
+        block.forward = torch.compile(block.forward, dynamic=False)
 
 
 # Each is built from a profile's BaseModelParams.

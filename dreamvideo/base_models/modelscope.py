@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from dreamvideo.base_models.contract import Architecture, VideoDiffusionModel, base_models
+from dreamvideo.base_models.contract import Architecture, base_models, check_read_once
 from dreamvideo.base_models.loading import (
     base_model_key,
     folder_at_hand,
@@ -28,6 +28,8 @@ from dreamvideo.base_models.loading import (
     read_open_clip_config,
     without_weights,
 )
+from dreamvideo.base_models.unet3d import DiffusionSchedule, UNet3DModel, describe_unet
+from dreamvideo.dataset.catalog import PLACEHOLDER
 from dreamvideo.errors import InputError
 from dreamvideo.memory import in_chunks
 from dreamvideo.params import BaseModelParams, ComputeParams
@@ -46,7 +48,7 @@ FRAMES_AT_ONCE = 8  # through the VAE and the image encoder: more gains no speed
 
 
 @base_models.register("modelscope")
-class ModelScope(VideoDiffusionModel):
+class ModelScope(UNet3DModel):
     """UNet3DConditionModel, AutoencoderKL and the text tower of OpenCLIP ViT-H/14, up to its penultimate layer."""
 
     num_frames = 32  # Sec. 4.1
@@ -84,11 +86,11 @@ class ModelScope(VideoDiffusionModel):
         """Take the parts, frozen, to the device; the sizes follow from them."""
         for block in (module for module in unet.modules() if isinstance(module, ResnetBlock2D)):
             block.dropout.p = DROPOUT  # diffusers gives it to temporal convolutions alone
-        self.unet = self.place(unet)
+        self.place(unet)
         self.vae, self.text, self.visual = (
             part.eval().requires_grad_(False).to(self.device) for part in (vae, text, visual)
         )
-        self.tokenizer, self.scheduler = tokenizer, scheduler
+        self.tokenizer, self.schedule = tokenizer, DiffusionSchedule(scheduler)
         self.image_mean, self.image_std = (
             torch.tensor(values, device=self.device)[:, None, None] for values in (image_mean, image_std)
         )
@@ -115,12 +117,17 @@ class ModelScope(VideoDiffusionModel):
         width, appearance = APPEARANCE_WIDTH, params.appearance and folder_at_hand(params.appearance)
         if appearance and (appearance / "open_clip_config.json").is_file():
             width = read_open_clip_config(appearance)["model_cfg"]["embed_dim"]
-        return Architecture(unet, unet.config.cross_attention_dim, width, published)
+        return describe_unet(unet, width, published)
 
     def encode_text(self, prompts: list[str], placeholder: Tensor | None = None) -> Tensor:
         """Token embeddings (B, 77, D)."""
-        padded = self.tokenizer(prompts, padding="max_length", truncation=True, return_tensors="pt")
-        ids = padded.input_ids.to(self.device)
+        if placeholder is not None:
+            # CLIP's tokenizer reads a row of signs as one token: the one in "(*)" or "*," would not be the placeholder.
+            prompts = [prompt.replace(PLACEHOLDER, f" {PLACEHOLDER} ") for prompt in prompts]
+        ids = self.tokenizer(prompts, padding="max_length", truncation=True, return_tensors="pt").input_ids
+        if placeholder is not None:
+            check_read_once(prompts, ids == self._placeholder_id())
+        ids = ids.to(self.device)
         with torch.set_grad_enabled(placeholder is not None and torch.is_grad_enabled()):
             if placeholder is None:
                 return self.text(ids).last_hidden_state
@@ -158,16 +165,15 @@ class ModelScope(VideoDiffusionModel):
         latents = in_chunks(encode, frames.flatten(0, 1), FRAMES_AT_ONCE)
         return (latents * self.vae.config.scaling_factor).unflatten(0, frames.shape[:2]).transpose(1, 2)
 
-    @torch.no_grad()
-    def decode_latents(self, latents: Tensor) -> Tensor:
+    def decode(self, latents: Tensor) -> Tensor:
         """Clips (B, F, 3, S, S)."""
         batch, _, frames = latents.shape[:3]
         singly = (latents / self.vae.config.scaling_factor).transpose(1, 2).flatten(0, 1)
         decoded = in_chunks(lambda chunk: self.vae.decode(chunk).sample, singly, FRAMES_AT_ONCE)
-        return decoded.clamp(-1, 1).unflatten(0, (batch, frames))
+        return decoded.unflatten(0, (batch, frames))
 
     def _placeholder_id(self) -> int:
-        return self.tokenizer("*", add_special_tokens=False).input_ids[0]
+        return self.tokenizer(PLACEHOLDER, add_special_tokens=False).input_ids[0]
 
 
 def _check_parts(

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from dreamvideo.base_models import pocket_networks as networks
-from dreamvideo.base_models.contract import Architecture, VideoDiffusionModel, base_models
+from dreamvideo.base_models.contract import Architecture, base_models, check_read_once
 from dreamvideo.base_models.loading import base_model_key, local_folder
+from dreamvideo.base_models.unet3d import DiffusionSchedule, UNet3DModel, describe_unet
 from dreamvideo.params import BaseModelParams, ComputeParams
 from dreamvideo.pocket_world.tokenizer import PLACEHOLDER_ID, tokenize, unread_words
 from dreamvideo.weights import load_into, read_weights
@@ -24,7 +25,7 @@ def load_component(folder: Path, component: str, module: nn.Module) -> nn.Module
 
 
 @base_models.register("pocket")
-class PocketModel(VideoDiffusionModel):
+class PocketModel(UNet3DModel):
     """A UNet3DConditionModel over 4 x 16 x 16 latents of 64 x 64 frames, eight frames at 8 fps."""
 
     frame_size = networks.FRAME_SIZE
@@ -36,22 +37,26 @@ class PocketModel(VideoDiffusionModel):
         super().__init__(params, compute)
         folder = local_folder(params.weights)
         self.key = base_model_key(params)
-        self.unet = self.place(load_component(folder, "unet", networks.build_unet()))
+        self.place(load_component(folder, "unet", networks.build_unet()))
         self.vae = load_component(folder, "vae", networks.build_vae()).to(self.device)
         self.text = load_component(folder, "text", networks.build_text_tower()).to(self.device)
         self.clip = load_component(folder, "clip", networks.build_clip()).to(self.device)
-        self.scheduler = networks.build_scheduler()
+        self.schedule = DiffusionSchedule(networks.build_scheduler())
 
     @classmethod
     def architecture(cls, params: BaseModelParams) -> Architecture:
         """The model without its weights."""
         with torch.device("meta"):
-            return Architecture(networks.build_unet(), networks.TEXT_WIDTH, cls.appearance_width)
+            return describe_unet(networks.build_unet(), cls.appearance_width)
 
     def encode_text(self, prompts: list[str], placeholder: Tensor | None = None) -> Tensor:
         """Token embeddings (B, N, D)."""
-        ids = tokenize(prompts).to(self.device)
-        return self.text(ids, ids == PLACEHOLDER_ID, placeholder) if placeholder is not None else self.text(ids)
+        ids = tokenize(prompts)
+        if placeholder is None:
+            return self.text(ids.to(self.device))
+        read = ids == PLACEHOLDER_ID
+        check_read_once(prompts, read)
+        return self.text(ids.to(self.device), read.to(self.device), placeholder)
 
     def unread_words(self, prompt: str) -> list[str]:
         """Words outside the procedural world, and those after the fourteenth."""
@@ -72,9 +77,8 @@ class PocketModel(VideoDiffusionModel):
         latents = self.vae.encode(frames.flatten(0, 1).to(self.device)).latent_dist.mean
         return latents.unflatten(0, frames.shape[:2]).transpose(1, 2)
 
-    @torch.no_grad()
-    def decode_latents(self, latents: Tensor) -> Tensor:
+    def decode(self, latents: Tensor) -> Tensor:
         """Clips (B, F, 3, S, S)."""
         batch, _, frames = latents.shape[:3]
         decoded = self.vae.decode(latents.transpose(1, 2).flatten(0, 1)).sample
-        return decoded.clamp(-1, 1).unflatten(0, (batch, frames))
+        return decoded.unflatten(0, (batch, frames))

@@ -13,13 +13,13 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dreamvideo import adapters
 from dreamvideo.adapters import Adapter, Placement
 from dreamvideo.augmentation import random_shift
 from dreamvideo.base_models.contract import Architecture, VideoDiffusionModel
 from dreamvideo.dataset.clips import sample_window
 from dreamvideo.methods.contract import Encode, Method, MotionData, OnStage, SubjectData, Trained, methods
 from dreamvideo.params import Section, StageParams
+from dreamvideo.roles import Role
 from dreamvideo.textual_inversion import CAPTION, TextualIdentity
 from dreamvideo.train import denoising_loss, optimise, training
 
@@ -95,12 +95,12 @@ class DreamVideo(Method):
 
     def identity_adapter(self, base: Architecture | VideoDiffusionModel) -> Adapter:
         """The untrained adapter of a subject."""
-        return adapters.identity_adapter(base.unet, self.options.bottleneck, self.options.placement)
+        return Adapter(base.adapter_sites(Role.SUBJECT), self.options.bottleneck, self.options.placement)
 
     def motion_adapter(self, base: Architecture | VideoDiffusionModel) -> Adapter:
         """The untrained adapter of a motion."""
-        options = self.options
-        return adapters.motion_adapter(base.unet, options.bottleneck, options.placement, base.appearance_width)
+        sites, options = base.adapter_sites(Role.MOTION), self.options
+        return Adapter(sites, options.bottleneck, options.placement, base.appearance_width)
 
     def subject_module(self, base: Architecture) -> nn.Module:
         """The textual identity and the identity adapter."""
@@ -147,7 +147,7 @@ class DreamVideo(Method):
             )
             text = identity.encode(base, [CAPTION]).detach()
             adapter = self.identity_adapter(base).to(base.device)
-            with adapter.inject(base.unet):
+            with adapter.inject(base):
                 adaptation = optimise(
                     adapter.parameters(),
                     lambda: loss_with(text, second.batch_size),
@@ -167,16 +167,19 @@ class DreamVideo(Method):
         empty = base.encode_text([""])[0]
         batch = stage.batch_size if len(data.clips) > 1 else 1
 
-        @cache  # a clip is encoded once, frame by frame, whatever windows are cut out of it
-        def latents_of(clip: int) -> Tensor:
-            return base.once("latents", data.clips[clip][None], base.encode_frames)[0].transpose(0, 1)
+        def latents_of(frames: Tensor) -> Tensor:
+            return base.once("latents", frames[None], base.encode_frames)[0].transpose(0, 1)
+
+        # A clip whose frames do not change each other's latents is encoded once, whatever windows are cut out of it.
+        clips = [latents_of(clip) if base.frame_by_frame else clip for clip in data.clips]
 
         @cache
         def appearance_of(clip: int) -> Tensor:
             return base.once("appearance", data.clips[clip], base.encode_appearance)
 
         def draw(clip: int) -> tuple[Tensor, Tensor, Tensor]:
-            window = sample_window(latents_of(clip), data.fps[clip], data.num_frames, data.target_fps, generator)
+            window = sample_window(clips[clip], data.fps[clip], data.num_frames, data.target_fps, generator)
+            window = window if base.frame_by_frame else latents_of(window)
             seen = appearance_of(clip)
             appearance = seen[_below(len(seen), generator)]
             dropped_caption, dropped_appearance = torch.rand(2, generator=generator).tolist()
@@ -194,7 +197,7 @@ class DreamVideo(Method):
 
         with training(base, generator):
             adapter = self.motion_adapter(base).to(base.device)
-            with adapter.inject(base.unet):
+            with adapter.inject(base):
                 losses = optimise(
                     adapter.parameters(),
                     loss_of_step,
@@ -226,13 +229,13 @@ class DreamVideo(Method):
                     adapter = self.identity_adapter(base)
                 adapter.load_state_dict(_with_prefix(subject, _IDENTITY), assign=True)
                 adapter.to(base.device).scaled(options.identity_strength)
-                stack.enter_context(adapter.inject(base.unet))
+                stack.enter_context(adapter.inject(base))
             if motion is not None and options.motion_strength:
                 with torch.device("meta"):
                     adapter = self.motion_adapter(base)
                 adapter.load_state_dict(motion, assign=True)
                 adapter.to(base.device).scaled(options.motion_strength).guide(*self._guidance(base, reference))
-                stack.enter_context(adapter.inject(base.unet))
+                stack.enter_context(adapter.inject(base))
             yield encode
 
     def _guidance(self, base: VideoDiffusionModel, reference: Tensor | None) -> tuple[Tensor, Tensor]:

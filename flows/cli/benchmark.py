@@ -47,9 +47,7 @@ def run(
     from flows.tracking.store import Tracking
 
     outcome = run_benchmark(params, selection)
-    out.print(
-        f"{outcome.finished} combinations finished ({outcome.reused} of them reused), {outcome.failed} failed"
-    )
+    out.print(f"{outcome.finished} combinations finished ({outcome.reused} of them reused), {outcome.failed} failed")
     for line in proposed(outcome.proposals):
         out.print(line)
     if fell := regression(params, outcome.run_id):

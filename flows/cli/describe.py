@@ -49,7 +49,7 @@ def _show(description: dict) -> None:
         table.add_row(stage, f"{number:,}", in_units(number))
     out.print(f"profile [bold]{description['profile']}[/]")
     base = description["base_model"]
-    out.print(f"UNet: {base['parameters']['unet']:,} parameters, frozen")
+    out.print(f"denoiser: {base['parameters']['denoiser']:,} parameters, frozen")
     if base["configuration"] == "published":
         why = {"not fetched": "not fetched yet", "absent": "no weights there"}[base["weights"]]
         out.print(f"published configuration, {why}: {description['settings']['base_model']['weights']}", soft_wrap=True)

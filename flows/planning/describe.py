@@ -23,7 +23,7 @@ def describe(params: Params) -> dict:
         "profile": params.profile,
         "base_model": {
             "name": params.base_model.name,
-            "parameters": {"unet": count(networks.unet)},
+            "parameters": {"denoiser": count(networks.denoiser)},
             "configuration": "published" if networks.published else "own",
             "weights": _weights(params) if networks.published else "there",
         },

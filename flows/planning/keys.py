@@ -90,7 +90,7 @@ class Keys:
     @cached_property
     def composition(self) -> str:
         """The key of all that decides a video besides its adapters, its prompt and its seed."""
-        composing = {"composition": self.method.composition_recipe(), "sampling": self.params.sampling.model_dump()}
+        composing = {"composition": self.method.composition_recipe(), "sampling": self.params.sampling.recipe()}
         data = {"num_frames": self.params.data.num_frames, "fps": self.params.data.fps}
         return content_key({**self._base, **composing, **data})
 

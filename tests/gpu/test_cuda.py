@@ -74,7 +74,7 @@ def generate(method, base, subject, motion) -> torch.Tensor:
 
 @pytest.mark.parametrize("name", list(methods))
 def test_a_method_trains_saves_loads_composes_and_makes_a_video(base, name, tmp_path):
-    assert {(p.device.type, p.dtype) for p in base.unet.parameters()} == {(DEVICE, torch.bfloat16)}
+    assert {(p.device.type, p.dtype) for p in base.denoiser.parameters()} == {(DEVICE, torch.bfloat16)}
     method, loaded = build(name), []
     for kind, trained in zip(("identity", "motion"), train(method, base), strict=True):
         assert all(torch.tensor(curve).isfinite().all() for curve in trained.losses.values())

@@ -35,7 +35,7 @@ def trained(name: str):
 
 
 def bits(base) -> dict[str, torch.Tensor]:
-    return {name: value.clone() for name, value in base.unet.state_dict().items()}
+    return {name: value.clone() for name, value in base.denoiser.state_dict().items()}
 
 
 def same(first: dict, second: dict) -> bool:
@@ -44,6 +44,6 @@ def same(first: dict, second: dict) -> bool:
 
 @torch.no_grad()
 def output(base, encode, prompt: str = "a * jumping"):
-    base.unet.eval()
+    base.denoiser.eval()
     latents = torch.randn(2, *(4, 4, 8, 8), generator=seeded(5))
-    return base.unet(latents, torch.tensor([300, 300]), encode(["", prompt])).sample
+    return base.denoiser(latents, torch.tensor([300, 300]), encode(["", prompt])).sample

@@ -3,6 +3,7 @@
 import dreamvideo  # noqa: F401 (first, since diffusers looks for torchvision)
 
 # isort: split
+from types import SimpleNamespace
 from typing import get_args
 
 import torch
@@ -11,13 +12,16 @@ from diffusers.models.resnet import TemporalConvLayer
 from pydantic import BaseModel
 from torch import Tensor
 
+from dreamvideo.adapters import Adapter, Placement
 from dreamvideo.base_models import pocket_networks as networks
-from dreamvideo.base_models.contract import Architecture, VideoDiffusionModel
+from dreamvideo.base_models.contract import Architecture
+from dreamvideo.base_models.unet3d import DiffusionSchedule, UNet3DModel, describe_unet, unet_sites
 from dreamvideo.methods.contract import MotionData, SubjectData
 from dreamvideo.params import BaseModelParams, ComputeParams
+from dreamvideo.roles import Role
 
 
-class TinyModel(VideoDiffusionModel):
+class TinyModel(UNet3DModel):
     frame_size = 16
     num_frames = 4
     latent_shape = (4, 8, 8)
@@ -27,17 +31,17 @@ class TinyModel(VideoDiffusionModel):
     def __init__(self, compute: ComputeParams | None = None) -> None:
         super().__init__(BaseModelParams(name="tiny", weights="tiny", offset_noise=0.1), compute or ComputeParams())
         torch.manual_seed(0)
-        self.unet = tiny_unet().eval().requires_grad_(False)
-        for layer in self.unet.modules():
+        self.denoiser = tiny_unet().eval().requires_grad_(False)
+        for layer in self.denoiser.modules():
             if isinstance(layer, TemporalConvLayer):  # starts as the identity, which would hide its dropout
                 torch.nn.init.normal_(layer.conv4[-1].weight, std=0.05)
-        self.scheduler = networks.build_scheduler()
+        self.schedule = DiffusionSchedule(networks.build_scheduler())
         self.words = torch.randn(32, 8)
         self.vae = torch.randn(4, 3)
 
     @classmethod
     def architecture(cls, params: BaseModelParams | None = None) -> Architecture:
-        return Architecture(tiny_unet(), 8, cls.appearance_width)
+        return describe_unet(tiny_unet(), cls.appearance_width)
 
     def encode_text(self, prompts: list[str], placeholder: Tensor | None = None) -> Tensor:
         rows = []
@@ -63,7 +67,7 @@ class TinyModel(VideoDiffusionModel):
         latents = torch.einsum("ck,nkhw->nchw", self.vae, small)
         return latents.unflatten(0, frames.shape[:2]).transpose(1, 2)
 
-    def decode_latents(self, latents: Tensor) -> Tensor:
+    def decode(self, latents: Tensor) -> Tensor:
         pixels = torch.einsum("ck,bcfhw->bfkhw", self.vae, latents).tanh()
         return pixels.repeat_interleave(2, -1).repeat_interleave(2, -2)
 
@@ -81,12 +85,24 @@ def tiny_unet() -> UNet3DConditionModel:
     )
 
 
+def around(denoiser: torch.nn.Module) -> SimpleNamespace:
+    """What adapters see of a base model."""
+    return SimpleNamespace(denoiser=denoiser, guided=[])
+
+
+def unet_adapter(
+    unet: UNet3DConditionModel, role: Role, placement: Placement = "parallel", appearance_width: int = 6
+) -> Adapter:
+    """DreamVideo's adapter of a role, untrained."""
+    return Adapter(unet_sites(unet, role), 0.5, placement, appearance_width if role is Role.MOTION else None)
+
+
 class QuietModel(TinyModel):
     """Without dropout, so that training and evaluation agree."""
 
     def __init__(self, compute: ComputeParams | None = None) -> None:
         super().__init__(compute)
-        for module in self.unet.modules():
+        for module in self.denoiser.modules():
             if isinstance(module, torch.nn.Dropout):
                 module.p = 0.0
 

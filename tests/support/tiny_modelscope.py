@@ -24,14 +24,14 @@ APPEARANCE = {
 
 
 def write_tiny_modelscope(
-    folder: Path, unet: UNet3DConditionModel | None = None, width: int = WIDTH
+    folder: Path, unet: UNet3DConditionModel | None = None, width: int = WIDTH, tokenizer: CLIPTokenizer | None = None
 ) -> BaseModelParams:
     """Write the base and its image encoder; returns the parameters that load them."""
     torch.manual_seed(0)
     base, appearance = folder / "base", folder / "appearance"
     (unet or tiny_unet()).save_pretrained(base / "unet")
     tiny_vae().save_pretrained(base / "vae")
-    tokenizer = tiny_tokenizer()
+    tokenizer = tokenizer or tiny_tokenizer()
     tokenizer.save_pretrained(base / "tokenizer")
     text = CLIPTextConfig(
         vocab_size=len(tokenizer), hidden_size=width, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2,

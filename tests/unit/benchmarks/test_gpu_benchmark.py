@@ -56,7 +56,7 @@ def figures(params, built):
     def build(_, compute):
         built.append(any(one() is not None for one in earlier))
         base = SlowModel(compute)
-        earlier.extend((weakref.ref(base), weakref.ref(base.unet)))
+        earlier.extend((weakref.ref(base), weakref.ref(base.denoiser)))
         return base
 
     with pytest.MonkeyPatch.context() as patched:
@@ -101,7 +101,7 @@ def test_a_mask_that_is_forgotten_shows(difference, monkeypatch):
 
 def test_dropout_is_off_for_its_draws_differ_between_precisions(params, monkeypatch):
     unets = []
-    monkeypatch.setattr(ours, "work", lambda base, _: unets.append(base.unet) or {})
+    monkeypatch.setattr(ours, "work", lambda base, _: unets.append(base.denoiser) or {})
     gpu._measured(params, lambda *_: TinyModel(), ComputeParams(), ours.work)
     dropouts = [module.p for module in unets[0].modules() if isinstance(module, nn.Dropout)]
     assert dropouts and not any(dropouts)
@@ -248,6 +248,6 @@ def test_the_random_network_has_the_published_sizes(monkeypatch):
     with torch.device("meta"):
         base = random_modelscope(params.base_model, ComputeParams(device="cpu"))
     assert (base.frame_size, base.latent_shape, base.appearance_width) == (256, (4, 32, 32), 1024)
-    assert sum(p.numel() for p in base.unet.parameters()) == 1_411_233_860
-    assert {block.dropout.p for block in base.unet.modules() if isinstance(block, ResnetBlock2D)} == {0.1}
-    assert base.text.config.hidden_size == base.unet.config.cross_attention_dim
+    assert sum(p.numel() for p in base.denoiser.parameters()) == 1_411_233_860
+    assert {block.dropout.p for block in base.denoiser.modules() if isinstance(block, ResnetBlock2D)} == {0.1}
+    assert base.text.config.hidden_size == base.denoiser.config.cross_attention_dim

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from dreamvideo.adapters import identity_adapter, motion_adapter
-from tests.support.tiny import tiny_unet
+from dreamvideo.roles import Role
+from tests.support.tiny import tiny_unet, unet_adapter
 
 
 @pytest.fixture(scope="module")
@@ -23,8 +23,8 @@ def full_unet():
 def test_adapter_sizes_on_the_full_base_model_are_the_published_ones(full_unet):
     """The paper counts in units of 2^20, rounded down: 11M and 74M, together 85M for both with the embedding."""
     with torch.device("meta"):
-        identity = identity_adapter(full_unet, 0.5, "parallel")
-        motion = motion_adapter(full_unet, 0.5, "parallel", 1024)
+        identity = unet_adapter(full_unet, Role.SUBJECT)
+        motion = unet_adapter(full_unet, Role.MOTION, appearance_width=1024)
     full, *sizes = [sum(p.numel() for p in module.parameters()) for module in (full_unet, identity, motion)]
     assert full == 1_411_233_860 and sizes == [12_409_120, 77_966_496]
     assert [size // 2**20 for size in sizes] == [11, 74]

@@ -9,10 +9,11 @@ import pytest
 import torch
 from torch.nn.functional import gelu, linear
 
-from dreamvideo.adapters import Adapter, identity_adapter, motion_adapter
+from dreamvideo.adapters import Adapter
 from dreamvideo.errors import InputError
+from dreamvideo.roles import Role
 from dreamvideo.weights import load_into, read_weights, save_weights
-from tests.support.tiny import TinyModel, tiny_unet
+from tests.support.tiny import TinyModel, around, tiny_unet, unet_adapter
 
 APPEARANCE = 6  # C'
 PLACEMENTS = ("parallel", "serial")
@@ -20,9 +21,7 @@ SPATIAL, TEMPORAL = "Transformer2DModel", "TransformerTemporalModel"
 
 
 def build(kind: str, unet, placement: str = "parallel") -> Adapter:
-    if kind == "identity":
-        return identity_adapter(unet, 0.5, placement)
-    return motion_adapter(unet, 0.5, placement, APPEARANCE)
+    return unet_adapter(unet, Role(kind), placement, APPEARANCE)
 
 
 def randomise(adapter: Adapter, seed: int = 5) -> Adapter:
@@ -36,7 +35,7 @@ def randomise(adapter: Adapter, seed: int = 5) -> Adapter:
 
 @pytest.fixture(scope="module")
 def unet():
-    return TinyModel().unet
+    return TinyModel().denoiser
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +64,7 @@ def test_both_adapters_are_the_identity_at_initialisation(unet, inputs, appearan
     plain = run(unet, inputs)
     identity, motion = build("identity", unet, placement), build("motion", unet, placement)
     motion.guide(appearance)
-    with identity.inject(unet), motion.inject(unet):
+    with identity.inject(around(unet)), motion.inject(around(unet)):
         assert torch.equal(run(unet, inputs), plain)
 
 
@@ -75,7 +74,7 @@ def test_an_adapter_acts_while_injected_and_leaves_nothing_behind(unet, inputs, 
     plain, before = run(unet, inputs), {name: value.clone() for name, value in unet.state_dict().items()}
     adapter = randomise(build(kind, unet, placement))
     adapter.guide(appearance if kind == "motion" else None)
-    adapter.inject(unet)
+    adapter.inject(around(unet))
     during = unet.state_dict()
     assert (run(unet, inputs) - plain).abs().mean() > 1e-3
     assert list(during) == list(before) and all(torch.equal(during[name], before[name]) for name in before)
@@ -87,18 +86,18 @@ def test_an_adapter_acts_while_injected_and_leaves_nothing_behind(unet, inputs, 
 
 def test_an_adapter_is_ejected_when_its_block_raises_and_can_be_injected_again(unet, inputs):
     plain, adapter = run(unet, inputs), randomise(build("identity", unet))
-    with pytest.raises(ZeroDivisionError), adapter.inject(unet):
+    with pytest.raises(ZeroDivisionError), adapter.inject(around(unet)):
         customised = run(unet, inputs)
         raise ZeroDivisionError
     assert torch.equal(run(unet, inputs), plain)
-    with adapter.inject(unet):
+    with adapter.inject(around(unet)):
         assert torch.equal(run(unet, inputs), customised)
 
 
 def test_injecting_twice_is_refused(unet):
     adapter = build("identity", unet)
-    with adapter.inject(unet), pytest.raises(AssertionError, match="injected already"):
-        adapter.inject(unet)
+    with adapter.inject(around(unet)), pytest.raises(AssertionError, match="injected already"):
+        adapter.inject(around(unet))
 
 
 def test_identity_adapter_sits_beside_the_cross_attention_of_every_spatial_transformer(unet):
@@ -163,7 +162,7 @@ def test_a_block_computes_the_formula_of_the_paper(kind, placement):
         rows = torch.cat((seen, torch.ones(2, 1)), dim=1) * strength[:, None]
         seen = rows[[0, 0, 0, 1, 1, 1]]
     expected = by_hand(untouched, x, text, seen, changes, placement)
-    with adapter.inject(unet):
+    with adapter.inject(around(unet)):
         actual = block(x, encoder_hidden_states=text)
     torch.testing.assert_close(actual, expected, rtol=1e-5, atol=1e-5)
 
@@ -176,7 +175,7 @@ def with_strength_folded(weights: dict) -> dict:
 
 def test_strength_is_one_where_none_is_given(unet, inputs, appearance):
     adapter = randomise(build("motion", unet))
-    with adapter.inject(unet):
+    with adapter.inject(around(unet)):
         adapter.guide(appearance)
         default = run(unet, inputs)
         adapter.guide(appearance, torch.ones(2))
@@ -185,7 +184,7 @@ def test_strength_is_one_where_none_is_given(unet, inputs, appearance):
 
 def test_appearance_of_strength_zero_equals_no_appearance(unet, inputs, appearance):
     adapter = randomise(build("motion", unet))
-    with adapter.inject(unet):
+    with adapter.inject(around(unet)):
         adapter.guide(None)
         without = run(unet, inputs)
         adapter.guide(appearance, torch.zeros(2))
@@ -197,7 +196,7 @@ def test_appearance_of_strength_zero_equals_no_appearance(unet, inputs, appearan
 @pytest.mark.parametrize("placement", PLACEMENTS)
 def test_each_item_of_a_batch_gets_its_own_appearance_and_strength(unet, inputs, appearance, placement):
     adapter, strength = randomise(build("motion", unet, placement)), torch.tensor([0.3, 1.5])
-    with adapter.inject(unet):
+    with adapter.inject(around(unet)):
         adapter.guide(appearance, strength)
         together = run(unet, inputs)
         for item in (0, 1):
@@ -210,10 +209,10 @@ def test_each_item_of_a_batch_gets_its_own_appearance_and_strength(unet, inputs,
 
 
 def test_only_adapters_get_gradients(inputs, appearance):
-    unet = TinyModel().unet
+    unet = TinyModel().denoiser
     identity, motion = randomise(build("identity", unet)), randomise(build("motion", unet))
     motion.guide(appearance)
-    with identity.inject(unet), motion.inject(unet):
+    with identity.inject(around(unet)), motion.inject(around(unet)):
         unet(*inputs).sample.square().mean().backward()
     assert all(parameter.grad is None for parameter in unet.parameters())
     for name, parameter in (*identity.named_parameters(), *motion.named_parameters()):
@@ -235,7 +234,7 @@ def test_saved_and_loaded_weights_give_the_same_bits(tmp_path, unet, inputs, app
     outputs = []
     for one in (adapter, again):
         one.guide(appearance if kind == "motion" else None)
-        with one.inject(unet):
+        with one.inject(around(unet)):
             outputs.append(run(unet, inputs))
     assert torch.equal(*outputs)
 

@@ -4,14 +4,16 @@ Shapes: B batch, C latent channels, F frames, H W latent size.
 """
 
 from types import SimpleNamespace
+from typing import get_args
 
 import pytest
 import torch
 from torch import nn
 
 from dreamvideo.base_models.pocket_networks import build_scheduler
+from dreamvideo.base_models.unet3d import DiffusionSchedule
 from dreamvideo.diffusion import diffusion_loss, make_noise, stratified_timesteps, training_target
-from dreamvideo.params import SamplingParams
+from dreamvideo.params import SamplingParams, SolverName
 from dreamvideo.sample import invert_latents, sample_latents
 from tests.support.method_trials import build, trained
 from tests.support.tiny import QuietModel, TinyModel
@@ -126,7 +128,8 @@ class KnowsTheAnswer(nn.Module):
         self.seen_timesteps, self.seen_shapes, self.was_training = [], [], []
 
     def forward(self, latents, timestep, text):
-        self.seen_timesteps.append(int(timestep))
+        (timestep,) = set(timestep.tolist())
+        self.seen_timesteps.append(timestep)
         self.seen_shapes.append(tuple(latents.shape))
         self.was_training.append(self.training)
         signal = self.scheduler.alphas_cumprod[timestep]
@@ -138,22 +141,26 @@ class KnowsTheAnswer(nn.Module):
 
 def knowing(prediction: str, clips) -> TinyModel:
     base = TinyModel()
-    base.scheduler = SCHEDULERS[prediction]()
-    base.unet = KnowsTheAnswer(base.scheduler, clips)
+    scheduler = SCHEDULERS[prediction]()
+    base.schedule, base.denoiser = DiffusionSchedule(scheduler), KnowsTheAnswer(scheduler, clips)
     return base
 
 
-def sampling(steps: int = 10, guidance: float = 4.0) -> SamplingParams:
-    return SamplingParams(steps=steps, guidance_scale=guidance, negative_prompt="")
+SOLVERS = get_args(SolverName)
 
 
+def sampling(steps: int = 10, guidance: float = 4.0, solver: SolverName = "ddim") -> SamplingParams:
+    return SamplingParams(solver=solver, steps=steps, guidance_scale=guidance, negative_prompt="")
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
 @pytest.mark.parametrize("guidance", [0.0, 1.0, 9.0])
 @pytest.mark.parametrize("prediction", list(SCHEDULERS))
-def test_sampling_recovers_the_clip_that_a_perfect_network_knows(prediction, guidance):
+def test_sampling_recovers_the_clip_that_a_perfect_network_knows(prediction, guidance, solver):
     clip = torch.randn(1, 4, 4, 8, 8, generator=seeded(9))
     base = knowing(prediction, clip)
     text = base.encode_text(["", "a dog"])
-    found = sample_latents(base, text, sampling(guidance=guidance), seeded())
+    found = sample_latents(base, text, sampling(guidance=guidance, solver=solver), seeded())
     torch.testing.assert_close(found, clip, rtol=0, atol=1e-3)
 
 
@@ -169,11 +176,11 @@ def test_guidance_moves_from_the_unconditional_branch_which_is_first():
 
 def test_sampling_visits_every_timestep_once_in_evaluation_and_tells_of_each_step():
     base, told = knowing("v_prediction", torch.zeros(1, 4, 4, 8, 8)), []
-    base.unet.train()
+    base.denoiser.train()
     sample_latents(base, base.encode_text(["", "a"]), sampling(5), seeded(), on_step=told.append)
     assert told == [1, 2, 3, 4, 5]
-    assert base.unet.seen_timesteps == [999, 799, 599, 399, 199]
-    assert not any(base.unet.was_training)
+    assert base.denoiser.seen_timesteps == [999, 799, 599, 399, 199]
+    assert not any(base.denoiser.was_training)
 
 
 def test_number_of_frames_is_the_models_own_unless_another_is_asked_for():
@@ -181,7 +188,7 @@ def test_number_of_frames_is_the_models_own_unless_another_is_asked_for():
     text = base.encode_text(["", "a"])
     assert sample_latents(base, text, sampling(1), seeded()).shape == (1, 4, 4, 8, 8)
     assert sample_latents(base, text, sampling(1), seeded(), num_frames=1).shape == (1, 4, 1, 8, 8)
-    assert base.unet.seen_shapes == [(2, 4, 4, 8, 8), (2, 4, 1, 8, 8)]
+    assert base.denoiser.seen_shapes == [(2, 4, 4, 8, 8), (2, 4, 1, 8, 8)]
 
 
 def test_initial_noise_carries_the_base_models_offset_noise():
@@ -193,10 +200,10 @@ def test_initial_noise_carries_the_base_models_offset_noise():
             return SimpleNamespace(sample=torch.zeros_like(latents))
 
     base = TinyModel()
-    base.unet = Remembers()
+    base.denoiser = Remembers()
     sample_latents(base, base.encode_text(["", "a"]), sampling(1), seeded(3))
     expected = make_noise((1, 4, 4, 8, 8), seeded(3), base.offset_noise)
-    assert torch.equal(base.unet.first, expected.expand(2, -1, -1, -1, -1))
+    assert torch.equal(base.denoiser.first, expected.expand(2, -1, -1, -1, -1))
 
 
 def test_the_seed_decides_the_video_whatever_ran_before():
@@ -215,10 +222,11 @@ def test_guidance_of_one_is_the_conditional_branch_alone():
     text = base.encode_text(["blurred", "a dog"])
     found = sample_latents(base, text, sampling(4, guidance=1.0), seeded())
     latents = make_noise((1, 4, 4, 8, 8), seeded(), base.offset_noise)
-    base.scheduler.set_timesteps(4)
-    for timestep in base.scheduler.timesteps:
-        prediction = base.unet(latents, timestep, text[1:]).sample
-        latents = base.scheduler.step(prediction, timestep, latents, eta=0.0).prev_sample
+    scheduler = build_scheduler()
+    scheduler.set_timesteps(4)
+    for timestep in scheduler.timesteps:
+        prediction = base.denoiser(latents, timestep, text[1:]).sample
+        latents = scheduler.step(prediction, timestep, latents, eta=0.0).prev_sample
     torch.testing.assert_close(found, latents, rtol=1e-3, atol=1e-3)
     guided = sample_latents(base, text, sampling(4, guidance=8.0), seeded())
     assert (guided - found).abs().max() > 1e-2
@@ -234,9 +242,9 @@ def test_sampling_keeps_no_graph():
 def test_inverted_latents_lead_back_to_their_clip(prediction):
     """Of a network that hardly sees its input, the inverse is exact but for the length of the steps."""
     base = QuietModel()
-    base.scheduler = SCHEDULERS[prediction]()
+    base.schedule = DiffusionSchedule(SCHEDULERS[prediction]())
     with torch.no_grad():
-        base.unet.conv_out.weight.mul_(0.02)
+        base.denoiser.conv_out.weight.mul_(0.02)
     clip, empty = 0.5 * torch.randn(1, 4, 4, 8, 8, generator=seeded(9)), base.encode_text([""])
     noise = invert_latents(base, clip, empty, 200)
     assert (noise - clip).abs().mean() > 0.05
@@ -252,11 +260,11 @@ def test_the_share_of_inverted_noise_is_one_of_variance():
             return SimpleNamespace(sample=torch.zeros_like(latents))
 
     base, inverted = TinyModel(), torch.randn(1, 4, 4, 8, 8, generator=seeded(7))
-    base.unet = Remembers()
+    base.denoiser = Remembers()
     mixed = SamplingParams(steps=1, guidance_scale=1.0, negative_prompt="", inversion_strength=0.36)
     sample_latents(base, base.encode_text(["", "a"]), mixed, seeded(3), inverted=inverted)
     noise = make_noise((1, 4, 4, 8, 8), seeded(3), base.offset_noise)
-    torch.testing.assert_close(base.unet.first, 0.6 * inverted + 0.8 * noise)
+    torch.testing.assert_close(base.denoiser.first, 0.6 * inverted + 0.8 * noise)
 
 
 class TooLarge:
@@ -264,7 +272,7 @@ class TooLarge:
 
     def __init__(self, base, most: int) -> None:
         self.most, self.tried = most, []
-        base.unet.register_forward_pre_hook(self)
+        base.denoiser.register_forward_pre_hook(self)
 
     def __call__(self, _module, args) -> None:
         self.tried.append(len(args[0]))

@@ -2,12 +2,13 @@ from operator import attrgetter
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from pydantic import ValidationError
 
 from dreamvideo.errors import InputError
 from dreamvideo.methods import methods
-from dreamvideo.params import Params, load_params
+from dreamvideo.params import ComputeParams, Params, load_params
 from flows.planning.plan import build_method
 
 SHIPPED = Path(__file__).resolve().parents[3] / "params.yaml"
@@ -240,3 +241,23 @@ def test_a_key_of_another_profile_or_method_is_refused_too(load, content, pocket
 def test_more_sampling_steps_than_the_schedule_has_are_refused(load, pocket):
     pocket["sampling"]["steps"] = 1001
     assert "sampling.steps is 1001" in refused(load)
+
+
+@pytest.mark.parametrize("device", ["cuda", "mps"])
+def test_a_gpu_is_used_where_torch_sees_it_and_refused_where_not(monkeypatch, device):
+    for there in (True, False):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda there=there: there and device == "cuda")
+        monkeypatch.setattr(torch.backends.mps, "is_available", lambda there=there: there and device == "mps")
+        if there:
+            assert ComputeParams(device=device).torch_device().type == device
+        else:
+            with pytest.raises(InputError, match=f"compute.device is '{device}'"):
+                ComputeParams(device=device).torch_device()
+
+
+@pytest.mark.parametrize(("nvidia", "chosen"), [(True, "cuda"), (False, "cpu")])
+def test_auto_is_an_nvidia_gpu_or_the_cpu(monkeypatch, nvidia, chosen):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: nvidia)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert ComputeParams().torch_device().type == chosen
+    assert ComputeParams(device="cpu").torch_device().type == "cpu"

@@ -16,7 +16,9 @@ def watched(monkeypatch):
     base, seen = TinyModel(), []
     predict = base.predict
     monkeypatch.setattr(
-        base, "predict", lambda noisy, *given: seen.append((base.unet.training, len(noisy))) or predict(noisy, *given)
+        base,
+        "predict",
+        lambda noisy, *given: seen.append((base.denoiser.training, len(noisy))) or predict(noisy, *given),
     )
     return base, seen
 
@@ -25,7 +27,7 @@ def test_dropout_is_on_at_every_step_of_every_stage_and_off_afterwards(watched):
     base, seen = watched
     both(build(steps=2), base)
     assert [in_training for in_training, _ in seen] == [True] * 6
-    assert not base.unet.training
+    assert not base.denoiser.training
 
 
 @pytest.mark.parametrize(("clips", "batch"), [(1, 1), (2, 2), (3, 2)])
@@ -79,8 +81,8 @@ class NumbersTaken(TorchDispatchMode):
         return function(*args, **(kwargs or {}))
 
 
-def test_a_step_takes_one_number_from_the_device_its_loss():
+def test_a_step_takes_one_number_from_the_device_its_loss_and_the_end_one_more():
     parameter = torch.nn.Parameter(torch.ones(1, dtype=torch.float64))
     with NumbersTaken() as taken:
         optimise([parameter], parameter.sum, 5, 0.1)
-    assert taken.count == 5
+    assert taken.count == 5 + 1, "whether what was trained is finite"

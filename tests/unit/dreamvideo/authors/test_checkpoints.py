@@ -6,11 +6,12 @@ import pytest
 import torch
 from diffusers import UNet3DConditionModel
 
-from dreamvideo.adapters import identity_adapter, motion_adapter
 from dreamvideo.authors.checkpoints import convert_identity, convert_motion, convert_textual_identity, convert_unet
 from dreamvideo.errors import InputError
+from dreamvideo.roles import Role
 from dreamvideo.textual_inversion import TextualIdentity
 from tests.support.authors_network import CONTEXT, AuthorsUNet
+from tests.support.tiny import around, unet_adapter
 
 DIM, MULTIPLIERS, LAYERS = 64, (1, 2, 2, 2), 1
 SPATIAL, TEMPORAL = ("cross_attn_adapter",), ("attn_adapter", "cross_attn_adapter", "ff_adapter")
@@ -73,13 +74,13 @@ def test_base_and_adapters_together_give_what_theirs_give(unet, placement):
     motion = {name: value for name, value in state.items() if "_adapter." in name and is_temporal(name)}
     identity = {name: value for name, value in state.items() if "_adapter." in name and not is_temporal(name)}
     unet.load_state_dict(convert_unet(base, unet.config))
-    ours = identity_adapter(unet, 0.5, placement), motion_adapter(unet, 0.5, placement, CONTEXT)
+    ours = [unet_adapter(unet, role, placement, CONTEXT) for role in Role]
     ours[0].load_state_dict(convert_identity({"state_dict": identity, "step": 500}))
     ours[1].load_state_dict(convert_motion(motion))
     x, t, text, image = inputs()
     with ExitStack() as stack:
         for adapter in ours:
-            stack.enter_context(adapter.inject(unet))
+            stack.enter_context(adapter.inject(around(unet)))
         for strength in (1.0, 0.0):
             ours[1].guide(image, torch.full((2,), strength))
             expected = theirs(x, t, text, image[:, None], strength)
@@ -98,7 +99,7 @@ def test_every_tensor_of_the_full_base_and_its_adapters_has_its_place():
     with torch.device("meta"):
         theirs = AuthorsUNet(*full, SPATIAL, TEMPORAL)
         ours = UNet3DConditionModel(**config(*full))
-        adapters = identity_adapter(ours, 0.5, "parallel"), motion_adapter(ours, 0.5, "parallel", CONTEXT)
+        adapters = [unet_adapter(ours, role, appearance_width=CONTEXT) for role in Role]
     state = theirs.state_dict()
     base = convert_unet({name: value for name, value in state.items() if "_adapter." not in name}, ours.config)
     identity = convert_identity({n: v for n, v in state.items() if "_adapter." in n and not is_temporal(n)})

@@ -9,6 +9,7 @@ from dreamvideo.base_models import base_model_names, base_models, describe_base_
 from dreamvideo.base_models.contract import VideoDiffusionModel
 from dreamvideo.errors import InputError
 from dreamvideo.params import BaseModelParams
+from dreamvideo.roles import Role
 from tests.support.method_trials import both, build, same
 from tests.support.tiny import TinyModel, tiny_motion
 
@@ -17,11 +18,20 @@ def params(name: str) -> BaseModelParams:
     return BaseModelParams(name=name, weights=Path("nowhere"), offset_noise=0.1)
 
 
+def assert_sites(denoiser, sites) -> None:
+    """Each names a sublayer and the layer before it, and no two the same sublayer."""
+    assert sites and len({(site.block, site.sublayer) for site in sites}) == len(sites)
+    for site in sites:
+        block = denoiser.get_submodule(site.block)
+        assert block.get_submodule(site.sublayer) is not block.get_submodule(site.norm) and site.width > 0
+
+
 @pytest.mark.parametrize("name", base_model_names())
 def test_an_architecture_needs_no_weights_and_no_memory(name):
     architecture = describe_base_model(params(name))
-    assert all(parameter.is_meta for parameter in architecture.unet.parameters())
-    assert architecture.text_width == architecture.unet.config.cross_attention_dim
+    assert all(parameter.is_meta for parameter in architecture.denoiser.parameters())
+    for role in Role:
+        assert_sites(architecture.denoiser, architecture.adapter_sites(role))
     model = base_models[name]
     assert issubclass(model, VideoDiffusionModel) and not model.__abstractmethods__
 

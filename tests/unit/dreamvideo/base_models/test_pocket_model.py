@@ -22,9 +22,9 @@ def test_the_faster_unet_is_the_plain_one(base):
     load_into(plain, read_weights(path)[0], path)
     noisy, text = torch.randn(2, 4, 8, 16, 16), base.encode_text(["", "a cat is jumping"])
     with torch.no_grad():
-        difference = base.unet(noisy, 500, text).sample - plain(noisy, 500, text).sample
+        difference = base.denoiser(noisy, 500, text).sample - plain(noisy, 500, text).sample
     assert difference.abs().max() < 1e-5
-    assert sum(isinstance(part, nn.Conv3d) for part in base.unet.modules()) > 0
+    assert sum(isinstance(part, nn.Conv3d) for part in base.denoiser.modules()) > 0
 
 
 def test_the_placeholder_takes_the_learnt_embedding_and_its_gradient(base):

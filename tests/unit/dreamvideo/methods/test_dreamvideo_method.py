@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch.autograd.graph import saved_tensors_hooks
 
-from dreamvideo.adapters import motion_adapter
 from dreamvideo.methods.contract import SubjectData
 from dreamvideo.params import ComputeParams, SamplingParams
 from dreamvideo.sample import sample_latents
@@ -17,7 +16,7 @@ from tests.support.tiny import QuietModel, TinyModel, tiny_motion, tiny_subject
 
 def fixed_loss(base, encode, latents, prompt: str) -> float:
     """The loss with noise and timesteps that are the same at every call: what is left is the model's."""
-    base.unet.eval()
+    base.denoiser.eval()
     with torch.no_grad():
         losses = [
             denoising_loss(base, latents, encode([prompt] * len(latents)), seeded(seed)).item() for seed in range(8)
@@ -226,21 +225,21 @@ def test_recomputed_activations_change_nothing_that_is_learnt():
         assert one.losses == two.losses
         for name, tensor in one.tensors.items():
             torch.testing.assert_close(two.tensors[name], tensor)
-    assert all("forward" not in vars(module) for module in recomputing.unet.modules())
+    assert all("forward" not in vars(module) for module in recomputing.denoiser.modules())
 
 
 def test_recomputed_activations_are_not_kept():
     kept = {}
     for checkpointing in (False, True):
         base = TinyModel(ComputeParams(device="cpu", gradient_checkpointing=checkpointing))
-        adapter, held = motion_adapter(base.unet, 0.5, "parallel", base.appearance_width), 0
+        adapter, held = build().motion_adapter(base), 0
 
         def pack(tensor):
             nonlocal held
             held += tensor.numel()
             return tensor
 
-        with training(base, seeded()), adapter.inject(base.unet), saved_tensors_hooks(pack, lambda tensor: tensor):
+        with training(base, seeded()), adapter.inject(base), saved_tensors_hooks(pack, lambda tensor: tensor):
             denoising_loss(base, torch.randn(1, 4, 4, 8, 8), base.encode_text(["a dog"]), seeded())
         kept[checkpointing] = held
     assert kept[True] < 0.5 * kept[False]

@@ -25,7 +25,7 @@ def test_training_leaves_the_base_model_as_it_was(name):
     both(method, base)
     assert same(bits(base), before) and torch.equal(base.words, words)
     assert torch.equal(output(base, base.encode_text), plain)
-    assert not any(parameter.requires_grad or parameter.grad is not None for parameter in base.unet.parameters())
+    assert not any(parameter.requires_grad or parameter.grad is not None for parameter in base.denoiser.parameters())
 
 
 @every_learner

@@ -141,13 +141,13 @@ def test_with_temporal_layers_bypassed_frames_do_not_see_each_other():
     other[:, :, 1] += 1
 
     def outputs():
-        return [base.unet(clip, torch.tensor([500]), text).sample for clip in (latents, other)]
+        return [base.denoiser(clip, torch.tensor([500]), text).sample for clip in (latents, other)]
 
     plain = outputs()
     assert not torch.allclose(plain[0][:, :, 0], plain[1][:, :, 0], atol=1e-4)
-    with temporal_layers_bypassed(base.unet):
+    with temporal_layers_bypassed(base.denoiser):
         first, second = outputs()
-        alone = base.unet(latents[:, :, :1], torch.tensor([500]), text).sample
+        alone = base.denoiser(latents[:, :, :1], torch.tensor([500]), text).sample
     torch.testing.assert_close(first[:, :, [0, 2]], second[:, :, [0, 2]])
     torch.testing.assert_close(first[:, :, :1], alone, rtol=1e-4, atol=1e-4)
     assert not torch.allclose(first[:, :, 1], second[:, :, 1], atol=1e-3)
@@ -155,7 +155,7 @@ def test_with_temporal_layers_bypassed_frames_do_not_see_each_other():
 
 
 def test_temporal_layers_come_back_when_the_block_raises():
-    unet = TinyModel().unet
+    unet = TinyModel().denoiser
     with pytest.raises(ZeroDivisionError), temporal_layers_bypassed(unet):
         raise ZeroDivisionError
     assert not any("forward" in vars(module) for module in unet.modules())

@@ -53,7 +53,7 @@ def test_an_adapter_is_fetched_once_and_not_kept_in_memory(resources, run_id, mo
 def test_an_adapter_does_not_keep_the_base_model_that_it_was_loaded_for(resources, run_id):
     other = Resources(resources.params)
     other.base = TinyModel()
-    weights, kept = load_adapter(other, PLAN, run_id), weakref.ref(other.base.unet)
+    weights, kept = load_adapter(other, PLAN, run_id), weakref.ref(other.base.denoiser)
     assert kept() is not None and weights
     del other
     gc.collect()

@@ -16,7 +16,7 @@ from tests.support.tiny_modelscope import WIDTH, write_tiny_modelscope
 def test_the_paper_profile_has_the_papers_sizes():
     description = describe(load_params(profile="paper"))
     method = description["method"]
-    assert description["base_model"]["parameters"]["unet"] == 1_411_233_860
+    assert description["base_model"]["parameters"]["denoiser"] == 1_411_233_860
     assert method["trainable_parameters"] == {
         "textual_inversion": 1_024, "identity_adapter": 12_409_120, "motion_adapter": 77_966_496,
     }  # fmt: skip

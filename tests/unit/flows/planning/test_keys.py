@@ -124,12 +124,27 @@ def test_what_is_known_of_a_motion_changes_its_scores_alone(tmp_path, params, be
 
 @pytest.mark.parametrize(
     "change",
-    [{"steps": 7}, {"guidance_scale": 7.5}, {"negative_prompt": "blurred"}, {"inversion_strength": 0.5}],
+    [
+        {"steps": 7},
+        {"guidance_scale": 7.5},
+        {"negative_prompt": "blurred"},
+        {"inversion_strength": 0.5},
+        {"solver": "unipc"},
+    ],
     ids=lambda change: next(iter(change)),
 )
 def test_sampling_changes_every_cell_and_no_adapter(params, catalog, before, change):
     every = set(cells(before))
     assert_changes(before, plan(changed(params, "sampling", **change), catalog), generation=every, scores=every)
+
+
+def test_ddim_goes_without_saying_and_every_other_solver_has_keys_of_its_own(params, catalog, before):
+    """Videos that were made before there was a choice keep their keys."""
+    named = changed(params, "sampling", solver="ddim")
+    assert "solver" not in named.sampling.recipe()
+    assert_changes(before, plan(named, catalog))
+    one, other = (cells(plan(changed(params, "sampling", solver=name), catalog)) for name in ("unipc", "dpmsolver++"))
+    assert not set(one.values()) & set(other.values())
 
 
 @pytest.mark.parametrize(

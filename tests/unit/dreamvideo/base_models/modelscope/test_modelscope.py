@@ -6,10 +6,11 @@ import pytest
 import torch
 from diffusers.models.resnet import ResnetBlock2D, TemporalConvLayer
 
-from dreamvideo.adapters import motion_adapter
+from dreamvideo.adapters import Adapter
 from dreamvideo.base_models import describe_base_model, load_base_model
 from dreamvideo.base_models.contract import RECOMPILATIONS
 from dreamvideo.params import BaseModelParams, ComputeParams
+from dreamvideo.roles import Role
 from dreamvideo.train import training
 from tests.support.tiny_modelscope import CPU, WIDTH
 
@@ -17,10 +18,12 @@ from tests.support.tiny_modelscope import CPU, WIDTH
 def test_the_folder_decides_all_sizes(base, params):
     assert (base.frame_size, base.latent_shape, base.appearance_width) == (16, (4, 8, 8), WIDTH)
     architecture = describe_base_model(params)
-    assert all(parameter.is_meta for parameter in architecture.unet.parameters()) and not architecture.published
+    assert all(parameter.is_meta for parameter in architecture.denoiser.parameters()) and not architecture.published
     assert (architecture.text_width, architecture.appearance_width) == (WIDTH, WIDTH)
-    assert architecture.unet.state_dict().keys() == base.unet.state_dict().keys()
-    assert not any(p.requires_grad for part in (base.unet, base.vae, base.text, base.visual) for p in part.parameters())
+    assert architecture.denoiser.state_dict().keys() == base.denoiser.state_dict().keys()
+    assert not any(
+        p.requires_grad for part in (base.denoiser, base.vae, base.text, base.visual) for p in part.parameters()
+    )
 
 
 def test_frames_become_scaled_latents_and_come_back_whatever_their_number(base):
@@ -65,7 +68,7 @@ def test_appearance_does_not_depend_on_the_size_of_an_even_image(base):
 
 def test_bfloat16_is_the_same_network_with_less_precision(base, params):
     half = load_base_model(params, ComputeParams(device="cpu", precision="bfloat16"))
-    assert {p.dtype for p in half.unet.parameters()} == {torch.bfloat16}
+    assert {p.dtype for p in half.denoiser.parameters()} == {torch.bfloat16}
     latents, text = torch.randn(2, 4, 3, 8, 8), base.encode_text(["", "a dog"])
     with torch.no_grad():
         exact, found = (model.predict(latents, torch.tensor(500), text) for model in (base, half))
@@ -76,7 +79,7 @@ def test_bfloat16_is_the_same_network_with_less_precision(base, params):
 
 def test_every_convolutional_block_drops_out_a_tenth_in_training_and_nothing_in_sampling(base):
     kinds = (ResnetBlock2D, TemporalConvLayer)
-    blocks = [module for module in base.unet.modules() if isinstance(module, kinds)]
+    blocks = [module for module in base.denoiser.modules() if isinstance(module, kinds)]
     for block in blocks:
         assert {part.p for part in block.modules() if isinstance(part, torch.nn.Dropout)} == {0.1}
     residual = next(block for block in blocks if isinstance(block, ResnetBlock2D))
@@ -92,17 +95,17 @@ def published():
 
 
 def test_the_published_architecture_is_counted_without_weights(published):
-    assert sum(p.numel() for p in published.unet.parameters()) == 1_411_233_860 and published.published
+    assert sum(p.numel() for p in published.denoiser.parameters()) == 1_411_233_860 and published.published
     assert (published.text_width, published.appearance_width) == (1024, 1024)
 
 
 def test_a_block_may_be_compiled_for_every_shape_of_the_published_network(published):
     shapes = set()
-    for block in published.unet.modules():
+    for block in published.denoiser.modules():
         if isinstance(block, ResnetBlock2D):
             block.register_forward_hook(lambda _, given, made: shapes.add((given[0].shape, made.shape)))
     with torch.device("meta"), torch.no_grad():
-        published.unet(torch.empty(1, 4, 32, 32, 32), torch.tensor([1]), torch.empty(1, 77, 1024))
+        published.denoiser(torch.empty(1, 4, 32, 32, 32), torch.tensor([1]), torch.empty(1, 77, 1024))
     batches = ["images", "a clip", "two clips", "a preview", "a video"]
     assert len(shapes) == 14 and len(shapes) * len(batches) * len(("gradient", "none")) <= RECOMPILATIONS
 
@@ -119,21 +122,23 @@ def test_compiled_blocks_give_what_the_others_give_in_training_and_sampling(base
     compiled = load_base_model(
         params, CPU.model_copy(update={"compiled": True, "gradient_checkpointing": checkpointing})
     )
-    assert compiled.unet.state_dict().keys() == base.unet.state_dict().keys()
+    assert compiled.denoiser.state_dict().keys() == base.denoiser.state_dict().keys()
     noisy = torch.randn(1, 4, 5, 8, 8, generator=torch.Generator().manual_seed(0))
     text, found = base.encode_text(["a cat"]), {}
     for one in (base, compiled):
         torch.manual_seed(0)
-        adapter = motion_adapter(one.unet, 0.5, "parallel", one.appearance_width)
+        adapter = Adapter(one.adapter_sites(Role.MOTION), 0.5, "parallel", one.appearance_width)
         for parameter in adapter.parameters():
             torch.nn.init.normal_(parameter, std=0.1)
         adapter.guide(torch.ones(1, one.appearance_width))
-        with training(one, torch.Generator().manual_seed(1)), adapter.inject(one.unet):
-            one.unet.eval()  # no dropout, whose draws a compiler may order differently
+        with training(one, torch.Generator().manual_seed(1)), adapter.inject(one):
+            one.denoiser.eval()  # no dropout, whose draws a compiler may order differently
             one.predict(noisy, torch.tensor([5]), text).square().mean().backward()
         with torch.inference_mode():
             plain = one.predict(noisy, torch.tensor([5]), text)
         found[one] = plain, [parameter.grad for parameter in adapter.parameters()]
     assert len(calls) > 20
     torch.testing.assert_close(found[compiled], found[base])
-    assert all("forward" in vars(module) for module in compiled.unet.modules() if isinstance(module, TemporalConvLayer))
+    assert all(
+        "forward" in vars(module) for module in compiled.denoiser.modules() if isinstance(module, TemporalConvLayer)
+    )
