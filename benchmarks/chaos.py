@@ -18,9 +18,10 @@ from pathlib import Path
 
 from dreamvideo.files import content_key
 from dreamvideo.params import TrackingParams
-from flows.tracking.leases import Taken, claimed, end_abandoned, shared
+from flows.tracking.leases import LeaseHeldError, end_abandoned, leased_run, share_work
 from flows.tracking.provenance import machine
-from flows.tracking.store import KEY, Tracking
+from flows.tracking.schema import Kind, Tag
+from flows.tracking.store import open_store
 
 LONGEST_WAIT = 0.3  # seconds between the start of both workers' work and the next kill
 A_CELL = 0.05  # seconds for a cell, without its record
@@ -52,7 +53,7 @@ def main() -> None:
 def store(folder: Path) -> TrackingParams:
     """A new tracking store. It exists before any worker uses it."""
     params = TrackingParams(uri=f"sqlite:///{folder}/mlflow.db", artifacts=folder / "mlruns", experiment="chaos")
-    Tracking(params)
+    open_store(params)
     return params
 
 
@@ -86,19 +87,19 @@ def trial(params: TrackingParams, kills: int, seed: int = 0) -> dict[str, int]:
         killed += workers[place].is_alive()
         workers[place].kill()
         workers[place].join()
-        after = set(Tracking(params).finished("cell"))
+        after = set(open_store(params).finished(Kind.CELL))
         lost += len(before - after)
         before = after
         keys += map(content_key, range(len(keys), len(after) + AHEAD))
         workers[place] = at_work(params, keys, A_CELL)
     for worker in workers:
         worker.join()
-    tracking = Tracking(params)
-    end_abandoned(tracking, "cell")
-    runs = tracking.runs("cell")
+    tracking = open_store(params)
+    end_abandoned(tracking, Kind.CELL)
+    runs = tracking.runs(Kind.CELL)
     for run in runs:
-        tracking.fetch(run.info.run_id)  # raises if the artifact is missing or changed
-    times = Counter(run.data.tags[KEY] for run in runs)
+        tracking.artifacts.fetch(run.info.run_id)  # raises if the artifact is missing or changed
+    times = Counter(run.data.tags[Tag.KEY] for run in runs)
     left = tracking.client.search_runs([tracking.experiment], "attributes.status = 'RUNNING'")
     return {
         "kills": killed,
@@ -129,26 +130,26 @@ def at_work(params: TrackingParams, keys: list[str], seconds: float) -> multipro
 
 def work(params: TrackingParams, keys: list[str], seconds: float, begun: Event | None = None) -> None:
     """End the runs of killed workers, as a benchmark does. Then do every missing cell, each with an artifact."""
-    tracking = Tracking(params)
-    end_abandoned(tracking, "cell")
-    done = tracking.finished("cell")
+    tracking = open_store(params)
+    end_abandoned(tracking, Kind.CELL)
+    done = tracking.finished(Kind.CELL)
     if begun:
         begun.set()
 
     def attempt(key: str) -> bool:
         path = params.artifacts.parent / f"{os.getpid()}-{key}.txt"
         try:
-            with claimed(tracking, "cell", "cell", key, {}) as record:
+            with leased_run(tracking, Kind.CELL, "cell", key, {}) as record:
                 path.write_text(key)
                 time.sleep(seconds)
                 record.metrics["score"] = 1.0
                 tracking.keep(record, path)
-        except Taken as taken:
+        except LeaseHeldError as taken:
             return taken.finished is not None
         return True
 
     todo = [key for key in keys if key not in done]
-    shared(todo, lambda keys: ((key, attempt(key)) for key in keys), lambda: None)
+    share_work(todo, lambda keys: ((key, attempt(key)) for key in keys), lambda: None)
 
 
 if __name__ == "__main__":

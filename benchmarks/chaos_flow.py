@@ -23,7 +23,8 @@ from benchmarks.pocket import one_step
 from dreamvideo.files import sha256_file
 from dreamvideo.params import TrackingParams
 from flows.tracking.leases import is_alive
-from flows.tracking.store import KEY, KIND, Tracking
+from flows.tracking.schema import Tag
+from flows.tracking.store import Tracking, open_store
 
 COMMAND = [sys.executable, "-c", "from flows.cli.main import main; main()", "benchmark", "run"]
 KINDS = "adapter", "cell"
@@ -104,7 +105,7 @@ def kill(process: subprocess.Popen, chance: random.Random) -> str:
 
 def doing(folder: Path) -> str:
     """The current work of a benchmark: an adapter, a cell, something else, or nothing that it has recorded."""
-    found = {run.data.tags[KIND] for run in under_way(store(folder)) if is_alive(run)}
+    found = {run.data.tags[Tag.KIND] for run in under_way(store(folder)) if is_alive(run)}
     return next((kind for kind in (*KINDS, "benchmark") if kind in found), "start")
 
 
@@ -114,12 +115,14 @@ def compared(disturbed: Path, undisturbed: Path) -> dict:
     figures = Counter(lost=0, doubled=0, different=0)
     for kind in KINDS:
         keys = expected.finished(kind)
-        times = Counter(run.data.tags[KEY] for run in made.runs(kind))
+        times = Counter(run.data.tags[Tag.KEY] for run in made.runs(kind))
         figures[f"{kind}s"] = len(keys)
         figures["lost"] += len(keys.keys() - times.keys())
         figures["doubled"] += sum(number > 1 for number in times.values())
         for key, run_id in made.finished(kind).items():
-            figures["different"] += sha256_file(made.fetch(run_id)) != sha256_file(expected.fetch(keys[key]))
+            figures["different"] += sha256_file(made.artifacts.fetch(run_id)) != sha256_file(
+                expected.artifacts.fetch(keys[key])
+            )
     return dict(figures) | {"under_way": len(under_way(made)), "processes": len(alive(disturbed))}
 
 
@@ -132,7 +135,7 @@ def alive(folder: Path) -> list[psutil.Process]:
 def store(folder: Path) -> Tracking:
     """The store of a folder's benchmark."""
     params = TrackingParams(uri=f"sqlite:///{folder}/mlflow.db", artifacts=folder / "mlruns", experiment="dreamvideo")
-    return Tracking(params)
+    return open_store(params)
 
 
 def under_way(tracking: Tracking) -> list:

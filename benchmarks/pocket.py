@@ -25,6 +25,7 @@ from flows.execution.resources import Resources, resources_for
 from flows.planning.plan import plan_selection
 from flows.planning.selection import Selection
 from flows.tracking.provenance import machine
+from flows.tracking.schema import Figure
 
 SUBJECTS, MOTIONS, ROUNDS = 2, 4, 3
 
@@ -76,7 +77,7 @@ def measure(params) -> dict:
                 run_id = run_cell_task(params_json, cell, adapters, record.run_id)
                 seconds = time.perf_counter() - started
                 itself = resources.tracking.get(run_id).data.metrics
-                shares.append(seconds / (itself["seconds.generate"] + itself["seconds.score"]) - 1)
+                shares.append(seconds / (itself[Figure.SECONDS_GENERATING] + itself[Figure.SECONDS_SCORING]) - 1)
 
     orchestrate()
     return {

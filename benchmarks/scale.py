@@ -38,9 +38,9 @@ from flows.planning import estimate as plans
 from flows.planning.keys import AdapterPlan
 from flows.planning.selection import Selection
 from flows.reports.build import write_report
-from flows.tracking.leases import WORKER
 from flows.tracking.provenance import machine
-from flows.tracking.store import Tracking
+from flows.tracking.schema import Kind, Tag
+from flows.tracking.store import open_store
 
 # Subjects, motions and prompts of each size.
 SIZES = {6: (2, 3, 1), 60: (6, 10, 1), 600: (20, 30, 1), 6000: (20, 30, 10)}
@@ -134,7 +134,7 @@ def benchmark(size: int, seconds: float, workers: int) -> dict:
         outcome = run_benchmark(params, request)
         total = time.time() - begun
         assert (outcome.finished, outcome.failed) == (size, 0)
-        runs = sorted(Tracking(params.tracking).runs("cell"), key=lambda run: run.info.start_time)
+        runs = sorted(open_store(params.tracking).runs(Kind.CELL), key=lambda run: run.info.start_time)
         first, last = runs[0].info.start_time / 1000, max(run.info.end_time for run in runs) / 1000
         part = max(size // 10, 6 * workers)
         figures = {
@@ -164,7 +164,7 @@ def pace(runs: list[Run]) -> float:
     """Seconds of a worker for a cell. The first cell is left out, because the worker loads the models in it."""
     ends: dict[str, list[int]] = {}
     for run in runs:
-        ends.setdefault(run.data.tags[WORKER], []).append(run.info.end_time)
+        ends.setdefault(run.data.tags[Tag.WORKER], []).append(run.info.end_time)
     return sum(max(times) - min(times) for times in ends.values()) / 1000 / (len(runs) - len(ends))
 
 

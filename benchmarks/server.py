@@ -23,9 +23,10 @@ from dreamvideo.params import TrackingParams, load_params
 from evaluation.metrics import metric_names
 from flows.servers.processes import PATIENCE, start
 from flows.servers.services import ServerSettings, mlflow_service
-from flows.tracking.leases import claimed
+from flows.tracking.leases import leased_run
 from flows.tracking.provenance import machine
-from flows.tracking.store import Tracking
+from flows.tracking.schema import Kind
+from flows.tracking.store import open_store
 
 PORT, SECONDS, CLIENTS = 5077, 30.0, (1, 2, 4)
 VIDEO_BYTES, PARAMETERS = 30_000, 15
@@ -87,12 +88,12 @@ def processor_seconds(server: psutil.Process) -> float:
 def record(folder: Path, client: int) -> int:
     """Record cells for some seconds; returns how many."""
     params = TrackingParams(uri=f"http://127.0.0.1:{PORT}", artifacts=folder / "mlruns", experiment="chaos")
-    tracking, path = Tracking(params), folder / f"{client}.mp4"
+    tracking, path = open_store(params), folder / f"{client}.mp4"
     path.write_bytes(os.urandom(VIDEO_BYTES))
     done, end = 0, time.monotonic() + SECONDS
     while time.monotonic() < end:
         key = content_key([os.getpid(), done])
-        with claimed(tracking, "cell", "a x b", key, {}) as cell:
+        with leased_run(tracking, Kind.CELL, "a x b", key, {}) as cell:
             cell.params |= {f"parameter{index}": index for index in range(PARAMETERS)}
             cell.metrics |= dict.fromkeys(metric_names(), 0.5)
             tracking.keep(cell, path)

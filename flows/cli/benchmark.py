@@ -44,7 +44,7 @@ def run(
     selection = selection_of(params, subjects, motions, prompts, seed)
     from flows.benchmark import run_benchmark
     from flows.reports.regression import regression
-    from flows.tracking.store import Tracking
+    from flows.tracking.store import open_store
 
     outcome = run_benchmark(params, selection)
     out.print(f"{outcome.finished} combinations finished ({outcome.reused} of them reused), {outcome.failed} failed")
@@ -54,7 +54,7 @@ def run(
         out.print(f"[red]{fell}[/]")
     out.print(f"report: {outcome.report}")
     out.print(
-        f"MLflow run {outcome.run_id}; look at all of them with: mlflow ui --backend-store-uri {Tracking(params.tracking).shown_uri}"
+        f"MLflow run {outcome.run_id}; look at all of them with: mlflow ui --backend-store-uri {open_store(params.tracking).shown_uri}"
     )
     if outcome.failed:
         raise typer.Exit(1)

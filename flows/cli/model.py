@@ -24,9 +24,9 @@ def list_models(profile: Profile = None) -> None:
     from dreamvideo.dataset.licences import commercial_use
     from flows.registry.models import CHALLENGER, CHAMPION, registered_models, versions
     from flows.registry.versions import LICENCE, METHOD
-    from flows.tracking.store import Tracking
+    from flows.tracking.store import open_store
 
-    tracking = Tracking(params.tracking)
+    tracking = open_store(params.tracking)
     table = Table("model", "champion", "challenger", "versions", "method", "commercial use")
     for model in registered_models(tracking):
         known = {str(version.version): version for version in versions(tracking, model.name)}
@@ -46,9 +46,9 @@ def history(name: Name, profile: Profile = None) -> None:
     params = profile_params(profile)
     from flows.registry.history import decisions, missing, settle
     from flows.registry.models import CHAMPION, aliases
-    from flows.tracking.store import Tracking
+    from flows.tracking.store import open_store
 
-    tracking = Tracking(params.tracking)
+    tracking = open_store(params.tracking)
     settle(tracking, name)
     seated = aliases(tracking, name).get(CHAMPION)
     found = decisions(tracking, name)

@@ -28,10 +28,11 @@ def build_report(
 ) -> None:
     """Write the HTML report of a benchmark run."""
     params = profile_params(profile)
-    from flows.reports.build import latest_benchmark, write_report
-    from flows.tracking.store import Tracking
+    from flows.reports.build import write_report
+    from flows.reports.record import latest_benchmark
+    from flows.tracking.store import open_store
 
-    _, path = write_report(params, run_id or latest_benchmark(Tracking(params.tracking)))
+    _, path = write_report(params, run_id or latest_benchmark(open_store(params.tracking)))
     out.print(f"report: {path}")
 
 

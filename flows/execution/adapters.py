@@ -23,10 +23,9 @@ from flows.execution.data_gate import pass_gate
 from flows.execution.progress import bar, console
 from flows.execution.resources import Resources, resources_for
 from flows.planning.keys import AdapterPlan
-from flows.tracking.leases import Taken, claimed, made_once
-from flows.tracking.store import flatten
+from flows.tracking.leases import LeaseHeldError, leased_run, make_or_wait
+from flows.tracking.schema import Artifact, Kind, Param, Tag, flatten, loss_curve
 
-KIND = "adapter"
 OnTrained = Callable[[Resources, AdapterPlan, str], object]  # given the id of the adapter's run
 PREVIEWS = {Role.SUBJECT: "preview.png", Role.MOTION: "preview.mp4"}
 PREVIEW_PROMPTS = ("a * on the beach", "a * in the meadow", "a * at night", "a * in the room")
@@ -35,7 +34,7 @@ PREVIEW_PROMPTS = ("a * on the beach", "a * in the meadow", "a * at night", "a *
 @task(name="train-adapter", task_run_name="{plan.role} {plan.name}")
 def train_adapter_task(params_json: str, plan: AdapterPlan) -> str | None:
     """Train one adapter; returns the id of its run, or None if another worker has it."""
-    with suppress(Taken):
+    with suppress(LeaseHeldError):
         return train_adapter(resources_for(params_json), plan)
 
 
@@ -43,30 +42,30 @@ def train_adapter(resources: Resources, plan: AdapterPlan) -> str:
     """Train one adapter and record it; returns the id of its run.
 
     Raises:
-        Taken: another worker has it.
+        LeaseHeldError: another worker has it.
     """
     recipe = resources.method.recipe(plan.role)
-    tags = resources.provenance | {"dreamvideo.adapter": str(plan.role), "dreamvideo.name": plan.name}
+    tags = resources.provenance | {Tag.ROLE: str(plan.role), Tag.NAME: plan.name}
     with (
-        claimed(resources.tracking, KIND, f"{plan.role} {plan.name}", plan.key, tags) as record,
+        leased_run(resources.tracking, Kind.ADAPTER, f"{plan.role} {plan.name}", plan.key, tags) as record,
         tempfile.TemporaryDirectory() as folder,
         threads_of_a_worker(resources.params.execution),
     ):
         resources.verify(plan)
         record.params |= flatten(recipe) | {
-            "method": resources.method.name,
-            "base_model": resources.base.key[:12],
+            Param.METHOD: resources.method.name,
+            Param.BASE_MODEL: resources.base.key[:12],
         }
         with memory_explained(f"training {plan.role} {plan.name}", training_remedy(resources.params.compute)):
             trained = train(resources, plan)
             shown = preview(resources, plan, trained, Path(folder))
-        record.params["parameters"] = sum(tensor.numel() for tensor in trained.tensors.values())
-        record.curves |= {f"loss.{stage}": dict(enumerate(curve, start=1)) for stage, curve in trained.losses.items()}
-        path = Path(folder) / "adapter.safetensors"
+        record.params[Param.PARAMETERS] = sum(tensor.numel() for tensor in trained.tensors.values())
+        record.curves |= {loss_curve(stage): dict(enumerate(curve, start=1)) for stage, curve in trained.losses.items()}
+        path = Path(folder) / Artifact.ADAPTER
         schema = adapter_schema(resources, plan) | {"name": plan.name, "recipe": recipe}
         save_weights(path, trained.tensors, schema)
         resources.tracking.keep(record, path)
-        resources.tracking.attach(record.run_id, shown)
+        resources.tracking.artifacts.attach(record.run_id, shown)
     return record.run_id
 
 
@@ -87,7 +86,7 @@ def ensure_adapter(resources: Resources, plan: AdapterPlan, on_trained: OnTraine
     Returns:
         The id of the adapter's run, and whether it was trained now.
     """
-    run_id, now = made_once(lambda: train_adapter(resources, plan))
+    run_id, now = make_or_wait(lambda: train_adapter(resources, plan))
     if now:
         on_trained(resources, plan, run_id)
     return run_id, now

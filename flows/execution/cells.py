@@ -20,15 +20,8 @@ from flows.execution.adapters import adapter_schema, load_motion, to_bytes
 from flows.execution.progress import bar
 from flows.execution.resources import Resources, resources_for
 from flows.planning.keys import AdapterPlan, CellPlan, VideoPlan
-from flows.tracking.leases import Taken, claimed
-from flows.tracking.reuse import reuse
-from flows.tracking.store import GENERATION_KEY, flatten
-
-KIND = "cell"
-# The keys of what a video was made of: adapters, and all else that decides it but prompt and seed; and of all that
-# decides its scores, which two cells must share to be compared.
-SUBJECT_KEY, MOTION_KEY = "dreamvideo.subject_key", "dreamvideo.motion_key"
-COMPOSITION, SCORING = "dreamvideo.composition", "dreamvideo.scoring"
+from flows.tracking.leases import LeaseHeldError, leased_run
+from flows.tracking.schema import Artifact, Figure, Kind, Param, Tag, adapter_param, flatten
 
 Tensors = dict[str, torch.Tensor]
 
@@ -38,7 +31,7 @@ def run_cell_task(
     params_json: str, plan: CellPlan, adapters: dict[str, str], parent: str, made: str | None = None
 ) -> str | None:
     """Generate and score one combination; returns the id of its run, or None if another worker has it."""
-    with suppress(Taken):
+    with suppress(LeaseHeldError):
         return run_cell(resources_for(params_json), plan, adapters, parent, made)
 
 
@@ -59,11 +52,11 @@ def run_cell(
         The id of the cell's run.
 
     Raises:
-        Taken: another worker has it.
+        LeaseHeldError: another worker has it.
     """
     name = f"{plan.subject} x {plan.motion}"
     with (
-        claimed(resources.tracking, KIND, name, plan.key, resources.provenance, parent) as record,
+        leased_run(resources.tracking, Kind.CELL, name, plan.key, resources.provenance, parent) as record,
         tempfile.TemporaryDirectory() as folder,
     ):
         resources.verify(plan)
@@ -75,30 +68,30 @@ def run_cell(
         subject, motion = resources.catalog.subject(plan.subject), resources.catalog.motion(plan.motion)
         record.params |= {
             "subject": plan.subject, "motion": plan.motion, "prompt": plan.prompt, "seed": plan.seed,
-            "method": resources.method.name, "base_model": resources.base.key[:12],
-            "subject_adapter": adapters[plan.subject_key], "motion_adapter": adapters[plan.motion_key],
+            Param.METHOD: resources.method.name, Param.BASE_MODEL: resources.base.key[:12],
+            **{adapter_param(adapter.role): adapters[adapter.key] for adapter in plan.adapters},
         } | flatten(resources.params.sampling.model_dump(), "sampling.")  # fmt: skip
         record.tags |= {
-            GENERATION_KEY: plan.generation_key,
-            SUBJECT_KEY: plan.subject_key,
-            MOTION_KEY: plan.motion_key,
-            COMPOSITION: resources.keys.composition,
-            SCORING: resources.keys.scoring(subject, motion),
+            Tag.GENERATION_KEY: plan.generation_key,
+            Tag.SUBJECT_KEY: plan.subject_key,
+            Tag.MOTION_KEY: plan.motion_key,
+            Tag.COMPOSITION_KEY: resources.keys.composition,
+            Tag.SCORING_KEY: resources.keys.scoring(subject, motion),
         }
-        path = Path(folder) / "video.mp4"
+        path = Path(folder) / Artifact.VIDEO
         if made and _copied(resources, made, path):
-            record.params["video_of"] = made
+            record.params[Param.VIDEO_OF] = made
         else:
             weights = load_adapters(resources, plan, adapters)
             with resources.sampling:
                 started = time.monotonic()
                 frames = sample_video(resources, plan, *weights)
-            record.metrics["seconds.generate"] = time.monotonic() - started
+            record.metrics[Figure.SECONDS_GENERATING] = time.monotonic() - started
             write_clip(path, frames, resources.params.data.fps)
         generated = time.monotonic()
         with memory_explained(f"scoring {name}", scoring_remedy(resources.params.execution)):
             record.metrics |= resources.suite.score_video(path, subject, motion, plan.prompt)
-        record.metrics["seconds.score"] = time.monotonic() - generated
+        record.metrics[Figure.SECONDS_SCORING] = time.monotonic() - generated
         resources.tracking.keep(record, path)
     return record.run_id
 
@@ -106,7 +99,7 @@ def run_cell(
 def _copied(resources: Resources, made: str, path: Path) -> bool:
     """Copy the video of an earlier run; returns False where it is damaged, so that it has to be generated again."""
     try:
-        shutil.copyfile(reuse(resources.tracking, made), path)
+        shutil.copyfile(resources.tracking.artifacts.reuse(made), path)
     except DamagedError:
         return False
     return True

@@ -12,13 +12,12 @@ from dreamvideo.errors import InputError
 from dreamvideo.files import content_key, sha256_file
 from dreamvideo.params import Params
 from flows.execution.progress import console
-from flows.tracking.leases import attended
+from flows.tracking.leases import live_run
 from flows.tracking.provenance import data_hash
-from flows.tracking.store import Tracking
+from flows.tracking.schema import Artifact, Kind, Tag
+from flows.tracking.store import open_store
 
-KIND = "gate"
 REVISION = 3  # raise it when the expectations change
-RESULT, PAGE = "gate.json", "gate.html"
 
 
 @task(name="validate-data")
@@ -39,25 +38,25 @@ def pass_gate(params: Params, counted: bool = True) -> str:
     Raises:
         InputError: the first problem, naming file and remedy. The run has all of them.
     """
-    tracking, catalog = Tracking(params.tracking), load_catalog(params.data.root)
+    tracking, catalog = open_store(params.tracking), load_catalog(params.data.root)
     expected = params.data.model_dump(exclude={"root"}) | ({} if counted else {"subjects": None, "motions": None})
     # The catalog's file holds the hashes of all others.
     key = content_key([sha256_file(catalog.root / CATALOG_NAME), expected, REVISION])
-    passed = tracking.find(KIND, key)
+    passed = tracking.find(Kind.GATE, key)
     if passed and _as_catalogued(catalog):
         return passed.info.run_id
     from dreamvideo.dataset.validation.checks import Requirements  # seconds, which data that passed need not wait for
     from dreamvideo.dataset.validation.expectations import validate
 
-    tags = {"dreamvideo.data_hash": data_hash(catalog), "dreamvideo.profile": params.profile}
-    with console.status("checking the data"), attended(tracking, KIND, "data gate", key, tags) as record:
+    tags = {Tag.DATA_HASH: data_hash(catalog), Tag.PROFILE: params.profile}
+    with console.status("checking the data"), live_run(tracking, Kind.GATE, "data gate", key, tags) as record:
         result = validate(catalog, Requirements(**expected))
         record.metrics |= {"success": float(result.success), "problems": float(len(result.problems))}
         with tempfile.TemporaryDirectory() as folder:
-            report, page = Path(folder) / RESULT, Path(folder) / PAGE
+            report, page = Path(folder) / Artifact.GATE_RESULT, Path(folder) / Artifact.GATE_PAGE
             report.write_text(json.dumps(result.report, indent=1))
             page.write_text(result.html)
-            tracking.attach(record.run_id, report, page)
+            tracking.artifacts.attach(record.run_id, report, page)
         if result.problems:
             raise InputError(_told(result.problems, record.run_id))
     return record.run_id
@@ -75,4 +74,4 @@ def _as_catalogued(catalog: Catalog) -> bool:
 def _told(problems: tuple[str, ...], run_id: str) -> str:
     """The first problem, and where the others are."""
     more = len(problems) - 1
-    return problems[0] + (f" (and {more} more, all in {PAGE} of MLflow run {run_id})" if more else "")
+    return problems[0] + (f" (and {more} more, all in {Artifact.GATE_PAGE} of MLflow run {run_id})" if more else "")

@@ -8,11 +8,11 @@ from pathlib import Path
 from dreamvideo.files import content_key, replacing_folder, sha256_file
 from dreamvideo.params import Params
 from flows.execution.progress import bar
-from flows.tracking.leases import attended, end_abandoned
+from flows.tracking.leases import end_abandoned, live_run
 from flows.tracking.provenance import git_commit, machine
-from flows.tracking.store import Tracking
+from flows.tracking.schema import Kind, Tag, machine_tags
+from flows.tracking.store import Tracking, open_store
 
-KIND, FILES = "pretraining", "dreamvideo.files"
 CHECKPOINTS = Path("checkpoints")
 BASE, METRICS = CHECKPOINTS / "finished" / "base", CHECKPOINTS / "finished" / "metrics"
 
@@ -31,19 +31,19 @@ def train_stage(params: Params, name: str) -> str:
     """Train one stage and record it; what has a finished run and its files is not trained again."""
     from dreamvideo.pretraining.stages import STAGES, lineage
 
-    tracking, stage = Tracking(params.tracking), getattr(params.pretraining, name)
+    tracking, stage = open_store(params.tracking), getattr(params.pretraining, name)
     key = content_key([lineage(params.pretraining, params.base_model.offset_noise, name), stage.steps])
-    finished = tracking.finished(KIND)
+    finished = tracking.finished(Kind.PRETRAINING)
     if key in finished and _files_are_there(tracking, finished[key]):
         return finished[key]
-    tags = {"mlflow.source.git.commit": git_commit(), "dreamvideo.profile": params.profile}
-    tags |= {f"dreamvideo.machine.{what}": value for what, value in machine().items()}
+    tags = {Tag.GIT_COMMIT: git_commit(), Tag.PROFILE: params.profile}
+    tags |= machine_tags(machine())
     shop = _workshop(params.model_dump_json())
     with bar("rendering clips", params.pretraining.clips) as line:
         shop.render(line.at)
-    end_abandoned(tracking, KIND)
+    end_abandoned(tracking, Kind.PRETRAINING)
     with (
-        attended(tracking, KIND, f"pretrain {name}", key, tags) as record,
+        live_run(tracking, Kind.PRETRAINING, f"pretrain {name}", key, tags) as record,
         bar(f"pretrain {name}", stage.steps) as line,
     ):
         record.params |= stage.model_dump() | {"clips": params.pretraining.clips, "seed": params.pretraining.seed}
@@ -57,12 +57,12 @@ def train_stage(params: Params, name: str) -> str:
         shop.left.clear()
         measured = STAGES[name](shop, stage, report)
         record.metrics |= {f"quality.{what}": value for what, value in measured.items()}
-        record.tags[FILES] = json.dumps({str(path): sha256_file(path) for path in shop.left})
+        record.tags[Tag.FILES] = json.dumps({str(path): sha256_file(path) for path in shop.left})
     return record.run_id
 
 
 def _files_are_there(tracking: Tracking, run_id: str) -> bool:
-    files = json.loads(tracking.get(run_id).data.tags[FILES])
+    files = json.loads(tracking.get(run_id).data.tags[Tag.FILES])
     return all(Path(path).exists() and sha256_file(Path(path)) == digest for path, digest in files.items())
 
 

@@ -17,8 +17,8 @@ from evaluation.suite import Suite
 from flows.planning.keys import AdapterPlan, CellPlan, Keys
 from flows.planning.plan import build_method
 from flows.tracking.provenance import data_hash, git_commit
-from flows.tracking.reuse import reuse
-from flows.tracking.store import Tracking
+from flows.tracking.schema import Tag
+from flows.tracking.store import Tracking, open_store
 
 
 class Resources:
@@ -58,7 +58,7 @@ class Resources:
     @cached_property
     def tracking(self) -> Tracking:
         """MLflow."""
-        return Tracking(self.params.tracking)
+        return open_store(self.params.tracking)
 
     @cached_property
     def base(self) -> VideoDiffusionModel:
@@ -77,7 +77,7 @@ class Resources:
     def adapter_file(self, run_id: str) -> Path:
         """The local copy of a run's adapter: fetched once, and read again almost at no cost, as tensors are mapped from it."""
         if run_id not in self._adapters:
-            self._adapters[run_id] = reuse(self.tracking, run_id)
+            self._adapters[run_id] = self.tracking.artifacts.reuse(run_id)
         return self._adapters[run_id]
 
     def verify(self, planned: AdapterPlan | CellPlan) -> None:
@@ -110,9 +110,9 @@ class Resources:
     def provenance(self) -> dict[str, str]:
         """Tags that every run carries."""
         return {
-            "dreamvideo.profile": self.params.profile,
-            "dreamvideo.data_hash": self.data_hash,
-            "mlflow.source.git.commit": self.git_commit,
+            Tag.PROFILE: self.params.profile,
+            Tag.DATA_HASH: self.data_hash,
+            Tag.GIT_COMMIT: self.git_commit,
         }
 
 

@@ -16,13 +16,12 @@ from flows.execution.resources import resources_for
 from flows.execution.task_runners import overlapping_results, results
 from flows.planning.keys import AdapterPlan, CellPlan
 from flows.planning.plan import Plan
-from flows.tracking.leases import attended, shared
-from flows.tracking.store import ARTIFACT, GENERATION_KEY, KEY, Tracking
+from flows.tracking.leases import live_run, share_work
+from flows.tracking.records import CellRecord
+from flows.tracking.schema import Kind, Tag
+from flows.tracking.store import Tracking
 
-REUSED = "reused cell"
-# Of a cell that was there already, in its place in this benchmark: where its video is, and what else it says of itself.
-VIDEO, REUSED_FROM = "dreamvideo.video", "dreamvideo.reused_from"
-REPEATED = "dreamvideo.profile", "dreamvideo.data_hash", "mlflow.source.git.commit"
+REPEATED = Tag.PROFILE, Tag.DATA_HASH, Tag.GIT_COMMIT  # what a reused cell repeats of the run that made it
 
 
 def load_models(tracking: Tracking, plan: Plan, params: Params) -> None:
@@ -31,7 +30,7 @@ def load_models(tracking: Tracking, plan: Plan, params: Params) -> None:
     Raises:
         InputError: weights that are missing or do not fit.
     """
-    if not {cell.key for cell in plan.cells} <= tracking.finished("cell").keys():
+    if not {cell.key for cell in plan.cells} <= tracking.finished(Kind.CELL).keys():
         with bar("loading the models"):
             for _, loaded in results(
                 params.execution, load_models_task, [params.model_dump_json()], lambda one: (one,)
@@ -48,7 +47,7 @@ def load_models_task(params_json: str) -> None:
 
 def train_missing(tracking: Tracking, plan: Plan, params: Params) -> dict[str, str]:
     """Train the adapters that have no finished run; returns the run ids of all that there are then, by key."""
-    finished = tracking.finished("adapter")
+    finished = tracking.finished(Kind.ADAPTER)
     wanted = {adapter.key: adapter for adapter in plan.adapters}
     missing = [adapter for key, adapter in wanted.items() if key not in finished]
     # Subjects last, since they take less time: then no worker waits for long at the end.
@@ -63,7 +62,7 @@ def train_missing(tracking: Tracking, plan: Plan, params: Params) -> dict[str, s
             console.print(Text(f"failed: {adapter.role} {adapter.name}: {error}", "red"))
         else:
             if run_id is None:  # another worker has it, or has just finished it
-                elsewhere = tracking.find("adapter", adapter.key)
+                elsewhere = tracking.find(Kind.ADAPTER, adapter.key)
                 if elsewhere is None:
                     return False
                 run_id = elsewhere.info.run_id
@@ -76,20 +75,20 @@ def train_missing(tracking: Tracking, plan: Plan, params: Params) -> dict[str, s
 
     with bar("adapters", len(wanted)) as line:
         line.at(len(wanted) - len(missing))
-        shared(missing, attempt, line.step)
+        share_work(missing, attempt, line.step)
     return {key: finished[key] for key in wanted if key in finished}
 
 
 def run_missing(
     tracking: Tracking, plan: Plan, adapters: dict[str, str], params: Params, parent: str
-) -> tuple[dict[str, str | None], set[str]]:
+) -> tuple[CellRecord, ...]:
     """Run the cells that have no finished run.
 
     Returns:
-        Run ids by key, None for a cell that failed; and the keys that were there already.
+        What became of every cell of the plan.
     """
-    finished = {run.data.tags[KEY]: run for run in tracking.runs("cell")}
-    made = tracking.finished("cell", by=GENERATION_KEY)
+    finished = {run.data.tags[Tag.KEY]: run for run in tracking.runs(Kind.CELL)}
+    made = tracking.finished(Kind.CELL, by=Tag.GENERATION_KEY)
     runs: dict[str, str | None] = {}
     reused: set[str] = set()
     params_json = params.model_dump_json()
@@ -110,7 +109,7 @@ def run_missing(
         if run_id:
             runs[cell.key] = run_id
             return True
-        elsewhere = tracking.find("cell", cell.key)  # another worker has it, or has just finished it
+        elsewhere = tracking.find(Kind.CELL, cell.key)  # another worker has it, or has just finished it
         if elsewhere:
             reuse(cell, elsewhere)
         return elsewhere is not None
@@ -129,14 +128,20 @@ def run_missing(
             if cell.key in finished:
                 reuse(cell, finished[cell.key])
                 line.step()
-        shared([cell for cell in plan.cells if cell.key not in finished], attempt, line.step)
-    return runs, reused
+        share_work([cell for cell in plan.cells if cell.key not in finished], attempt, line.step)
+    return tuple(
+        CellRecord(
+            key=cell.key, subject=cell.subject, motion=cell.motion, prompt=cell.prompt, seed=cell.seed,
+            run_id=runs[cell.key], reused=cell.key in reused,
+        )
+        for cell in plan.cells
+    )  # fmt: skip
 
 
 def _list_reused(tracking: Tracking, cell: CellPlan, run: Run, parent: str) -> None:
     """A child of this benchmark that repeats what a cell that was there records, and says where its video is."""
     tags = {name: value for name, value in run.data.tags.items() if name in REPEATED}
-    tags |= {REUSED_FROM: run.info.run_id, VIDEO: f"{run.info.artifact_uri}/{run.data.tags[ARTIFACT]}"}
-    with attended(tracking, REUSED, f"{cell.subject} x {cell.motion}", cell.key, tags, parent) as record:
+    tags |= {Tag.REUSED_FROM: run.info.run_id, Tag.VIDEO: f"{run.info.artifact_uri}/{run.data.tags[Tag.ARTIFACT]}"}
+    with live_run(tracking, Kind.REUSED_CELL, f"{cell.subject} x {cell.motion}", cell.key, tags, parent) as record:
         record.metrics |= run.data.metrics
         record.params |= run.data.params

@@ -12,7 +12,8 @@ from dreamvideo.params import ExecutionParams, Params
 from dreamvideo.roles import Role
 from flows.planning.plan import plan_selection
 from flows.planning.selection import Selection
-from flows.tracking.store import BYTES, GENERATION_KEY, KEY, Tracking
+from flows.tracking.schema import Figure, Kind, Param, Tag
+from flows.tracking.store import open_store
 
 # Seconds of the default method on this base model, by a worker of one thread with another beside it on two idle cores of
 # an AMD EPYC (Milan): benchmarks/demo.json. Only until this store has measurements. Other base models take hours where
@@ -59,25 +60,25 @@ class Estimate:
 
 def estimate(params: Params, selection: Selection) -> Estimate:
     """Estimate a benchmark from the rates that this tracking store holds."""
-    tracking = Tracking(params.tracking)
+    tracking = open_store(params.tracking)
     plan = plan_selection(params, load_catalog(params.data.root), selection)
     adapter_runs, cell_runs = (
-        [run for run in tracking.runs(kind) if run.data.params.get("method") == params.method]
-        for kind in ("adapter", "cell")
+        [run for run in tracking.runs(kind) if run.data.params.get(Param.METHOD) == params.method]
+        for kind in (Kind.ADAPTER, Kind.CELL)
     )
-    keys = {run.data.tags[KEY] for run in (*adapter_runs, *cell_runs)}
-    videos = {run.data.tags.get(GENERATION_KEY) for run in cell_runs}
+    keys = {run.data.tags[Tag.KEY] for run in (*adapter_runs, *cell_runs)}
+    videos = {run.data.tags.get(Tag.GENERATION_KEY) for run in cell_runs}
     wanted = {f"{role} adapters": {a.key for a in plan.adapters if a.role is role} for role in Role}
     to_score = {cell.key for cell in plan.cells if cell.generation_key in videos} - keys
     wanted |= {"combinations": {cell.key for cell in plan.cells} - to_score, "videos to score again": to_score}
-    runs = {f"{role} adapters": [r for r in adapter_runs if r.data.tags["dreamvideo.adapter"] == role] for role in Role}
-    runs["combinations"] = [run for run in cell_runs if "video_of" not in run.data.params]
+    runs = {f"{role} adapters": [r for r in adapter_runs if r.data.tags[Tag.ROLE] == role] for role in Role}
+    runs["combinations"] = [run for run in cell_runs if Param.VIDEO_OF not in run.data.params]
     rates = {what: _typical(found, _seconds) for what, found in runs.items()}
     if params.execution.overlap:  # a run then waits for its turn to sample; sampling alone takes the time
-        rates["combinations"] = _typical(runs["combinations"], lambda run: run.data.metrics.get("seconds.generate"))
+        rates["combinations"] = _typical(runs["combinations"], lambda run: run.data.metrics.get(Figure.SECONDS_GENERATING))
     # Every video was scored when it was made. Scoring it again stores it again.
-    scored = [run for run in cell_runs if "seconds.score" in run.data.metrics]
-    rates["videos to score again"] = _typical(scored, lambda run: run.data.metrics["seconds.score"])
+    scored = [run for run in cell_runs if Figure.SECONDS_SCORING in run.data.metrics]
+    rates["videos to score again"] = _typical(scored, lambda run: run.data.metrics[Figure.SECONDS_SCORING])
     runs["videos to score again"] = runs["combinations"]
     known = params.base_model.name == MEASURED_MODEL
     work = []
@@ -106,4 +107,4 @@ def _seconds(run: Run) -> float:
 
 
 def _bytes(run: Run) -> float | None:
-    return run.data.metrics.get(BYTES)
+    return run.data.metrics.get(Figure.BYTES)

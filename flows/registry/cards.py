@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from html import escape
 
 from dreamvideo.roles import Role
+from flows.tracking.schema import Param
 
 LONGEST = 3800  # characters without the scores; the registry's database takes 5000 in all
 SCORES = "\n\n## Scores\n"
@@ -28,14 +29,14 @@ def adapter_card(
         data_hash: the version of the dataset.
         sha256: of the weights.
     """
-    told = {"method", "base_model", "parameters"}
+    told = set(Param)
     recipe = ", ".join(f"{option} {value}" for option, value in sorted(run.items()) if option not in told)
     return _cut(
         f"""\
 # {name}
 
-The {role} adapter of *{_plain(of)}* for the base model {base}: {run["parameters"]} parameters, trained with
-{run["method"]}. It works with that base model (weights {run["base_model"]}) and that method alone.
+The {role} adapter of *{_plain(of)}* for the base model {base}: {run[Param.PARAMETERS]} parameters, trained with
+{run[Param.METHOD]}. It works with that base model (weights {run[Param.BASE_MODEL]}) and that method alone.
 
 ## Data
 Source: {_plain(source)}. Licence: {_plain(licence)}{" (**no commercial use**)" if forbids else ""}.

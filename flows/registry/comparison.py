@@ -13,12 +13,12 @@ from dreamvideo.roles import Role
 from evaluation.metrics import METRICS
 from evaluation.non_inferiority import Comparison, check_margins, non_inferiority
 from evaluation.statistics import CELL
-from flows.execution.cells import COMPOSITION, MOTION_KEY, SCORING, SUBJECT_KEY
 from flows.registry.models import role_of
-from flows.tracking.store import KEY, Tracking
+from flows.tracking.schema import Kind, Tag
+from flows.tracking.store import Tracking
 
 # By what a cell names the version that it used.
-_USED = {Role.SUBJECT: SUBJECT_KEY, Role.MOTION: MOTION_KEY, None: COMPOSITION}
+_USED = {Role.SUBJECT: Tag.SUBJECT_KEY, Role.MOTION: Tag.MOTION_KEY, None: Tag.COMPOSITION_KEY}
 
 
 @dataclass(frozen=True)
@@ -107,10 +107,10 @@ def weigh(tracking: Tracking, params: Params, name: str, challenger: ModelVersio
 def _cells(tracking: Tracking, version: ModelVersion, metrics: list[str]) -> pd.DataFrame:
     """The finished cells that used a version, newest first."""
     used = _USED[role_of(version.name)]
-    runs = tracking.runs("cell", {used: version.tags[KEY]})
+    runs = tracking.runs(Kind.CELL, {used: version.tags[Tag.KEY]})
     others = sorted(set(_USED.values()) - {used})
     return pd.DataFrame(
-        [_row(run, others, metrics) for run in runs], columns=[*CELL, SCORING, "others", "run_id", *metrics]
+        [_row(run, others, metrics) for run in runs], columns=[*CELL, Tag.SCORING_KEY, "others", "run_id", *metrics]
     )
 
 
@@ -118,7 +118,7 @@ def _row(run: Run, others: list[str], metrics: list[str]) -> dict:
     tags, scores = run.data.tags, run.data.metrics
     return {
         **{column: run.data.params[column] for column in CELL},
-        SCORING: tags[SCORING],
+        Tag.SCORING_KEY: tags[Tag.SCORING_KEY],
         "others": tuple(tags[name] for name in others),
         "run_id": run.info.run_id,
         **{name: scores.get(name) for name in metrics},
@@ -130,5 +130,5 @@ def _paired(challenger: pd.DataFrame, champion: pd.DataFrame) -> pd.DataFrame:
 
     Where those differ, a gain may be theirs and not the version's.
     """
-    both = challenger.merge(champion, on=[*CELL, SCORING, "others"], suffixes=(".challenger", ".champion"))
+    both = challenger.merge(champion, on=[*CELL, Tag.SCORING_KEY, "others"], suffixes=(".challenger", ".champion"))
     return both.drop_duplicates(CELL)  # the newest comes first

@@ -19,18 +19,15 @@ from mlflow.utils.mlflow_tags import MLFLOW_USER
 
 from dreamvideo.errors import ConflictError, InputError
 from dreamvideo.files import content_key
-from flows.registry.models import BORN, CHALLENGER, CHAMPION, aliases, registered_model
-from flows.tracking.leases import WORKER, Taken, claimed, is_alive
+from flows.registry.models import CHALLENGER, CHAMPION, aliases, registered_model
+from flows.tracking.leases import LeaseHeldError, is_alive, leased_run
 from flows.tracking.liveness import this_process
+from flows.tracking.schema import Artifact, Kind, Tag
 from flows.tracking.store import Tracking
 
-KIND = "promotion"
-MODEL, ACTION, FROM, TO = (f"dreamvideo.{word}" for word in ("model", "action", "from", "to"))
 FIRST, PROMOTION, AUTOMATIC, ROLLBACK = "first version", "promotion", "automatic promotion", "rollback"
-EVIDENCE = "evidence.json"
-ORDINAL = "dreamvideo.ordinal"  # the first decision of a model is 1
-# Whether the alias has moved, too. Older decisions lack the tag: theirs were finished after it had.
-MOVE, DECIDED, MOVED = "dreamvideo.move", "decided", "moved"
+# The values of Tag.MOVE: whether the alias has moved, too. Older decisions lack the tag; they were recorded after it had.
+DECIDED, MOVED = "decided", "moved"
 _moving = threading.Lock()  # within this process nobody takes a move that is under way for one that was left
 
 
@@ -69,21 +66,31 @@ def decide(
     born = _born(tracking, model)
     # Not their number, which is less where one was deleted; and named, as the keys of older decisions were of a number.
     ordinal = max((made.ordinal for made in decisions(tracking, model)), default=0) + 1
-    place = content_key([model, born, ORDINAL, ordinal])
-    tags = {MODEL: model, BORN: born, ACTION: action, FROM: str(previous or ""), TO: str(version), MLFLOW_USER: who()}
-    tags |= {ORDINAL: str(ordinal)}
+    place = content_key([model, born, Tag.ORDINAL, ordinal])
+    tags = {
+        Tag.MODEL: model,
+        Tag.BORN: born,
+        Tag.ACTION: action,
+        Tag.FROM_VERSION: str(previous or ""),
+        Tag.TO_VERSION: str(version),
+        MLFLOW_USER: who(),
+    }
+    tags |= {Tag.ORDINAL: str(ordinal)}
     name = f"{action} of {model}: {f'{previous} -> ' if previous else ''}{version}"
     with _moving:
         try:
-            with claimed(tracking, KIND, name, place, tags) as record, tempfile.TemporaryDirectory() as folder:
+            with (
+                leased_run(tracking, Kind.PROMOTION, name, place, tags) as record,
+                tempfile.TemporaryDirectory() as folder,
+            ):
                 if _unmoved(tracking, model) or aliases(tracking, model).get(CHAMPION) != previous:
-                    raise Taken(None)
-                path = Path(folder) / EVIDENCE
+                    raise LeaseHeldError(None)
+                path = Path(folder) / Artifact.EVIDENCE
                 path.write_text(json.dumps(evidence, indent=1))
                 tracking.keep(record, path)
                 record.metrics |= metrics or {}
-                record.tags[MOVE] = DECIDED
-        except Taken as taken:
+                record.tags[Tag.MOVE] = DECIDED
+        except LeaseHeldError as taken:
             raise _meanwhile(model) from taken
         _move(tracking, tracking.get(record.run_id))
 
@@ -92,24 +99,24 @@ def settle(tracking: Tracking, model: str) -> None:
     """Complete the move of a champion that a process decided and did not live to make; one under way is left to its process."""
     with _moving:
         for run in _unmoved(tracking, model):
-            if run.data.tags[WORKER] == this_process() or not is_alive(run):
+            if run.data.tags[Tag.WORKER] == this_process() or not is_alive(run):
                 _move(tracking, run)
 
 
 def _unmoved(tracking: Tracking, model: str) -> list[Run]:
     """Decisions that are recorded, and whose alias may not have moved yet: one at most."""
-    return tracking.runs(KIND, {MODEL: model, BORN: _born(tracking, model), MOVE: DECIDED})
+    return tracking.runs(Kind.PROMOTION, {Tag.MODEL: model, Tag.BORN: _born(tracking, model), Tag.MOVE: DECIDED})
 
 
 def _move(tracking: Tracking, run: Run) -> None:
     """Do what a decision says, or what is left to do of it."""
-    decision, model = _decision(run), run.data.tags[MODEL]
+    decision, model = _decision(run), run.data.tags[Tag.MODEL]
     seated = aliases(tracking, model)
     if seated.get(CHAMPION) == decision.previous:  # otherwise it was moved: by this decision, or by other means since
         tracking.client.set_registered_model_alias(model, CHAMPION, str(decision.version))
     if seated.get(CHALLENGER) == decision.version:
         tracking.client.delete_registered_model_alias(model, CHALLENGER)
-    tracking.client.set_tag(run.info.run_id, MOVE, MOVED)
+    tracking.client.set_tag(run.info.run_id, Tag.MOVE, MOVED)
 
 
 def _meanwhile(model: str) -> ConflictError:
@@ -120,7 +127,7 @@ def _meanwhile(model: str) -> ConflictError:
 
 def decisions(tracking: Tracking, model: str) -> list[Decision]:
     """All moves of a model's champion, oldest first; not those of a model of this name that was deleted."""
-    made = tracking.runs(KIND, {MODEL: model, BORN: _born(tracking, model)})
+    made = tracking.runs(Kind.PROMOTION, {Tag.MODEL: model, Tag.BORN: _born(tracking, model)})
     return [_decision(run) for run in reversed(made)]
 
 
@@ -131,7 +138,7 @@ def missing(history: list[Decision]) -> list[int]:
 
 
 def _born(tracking: Tracking, model: str) -> str:
-    return registered_model(tracking, model).tags.get(BORN, "")
+    return registered_model(tracking, model).tags.get(Tag.BORN, "")
 
 
 def undone_by_rollback(history: list[Decision], model: str, champion: int) -> int:
@@ -166,11 +173,11 @@ def _decision(run: Run) -> Decision:
     tags = run.data.tags
     return Decision(
         run_id=run.info.run_id,
-        ordinal=int(tags.get(ORDINAL, 0)),
+        ordinal=int(tags.get(Tag.ORDINAL, 0)),
         when=time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(run.info.start_time / 1000)),
         who=tags.get(MLFLOW_USER, ""),
-        action=tags[ACTION],
-        previous=int(tags[FROM]) if tags[FROM] else None,
-        version=int(tags[TO]),
+        action=tags[Tag.ACTION],
+        previous=int(tags[Tag.FROM_VERSION]) if tags[Tag.FROM_VERSION] else None,
+        version=int(tags[Tag.TO_VERSION]),
         cells=int(run.data.metrics.get("cells", 0)),
     )

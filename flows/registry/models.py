@@ -12,11 +12,11 @@ from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_DOES_
 
 from dreamvideo.errors import DamagedError, InputError, unknown_name
 from dreamvideo.roles import Role
-from flows.tracking.store import KEY, SHA256, Tracking
+from flows.tracking.schema import Tag
+from flows.tracking.store import Tracking
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 COMPOSITION = "composition"  # the first word of a name that is of no role: the model that composes two adapters
-BORN = "dreamvideo.born"  # tells a model from one of the same name that was deleted
 _WORD = "[a-z0-9_]+"
 _NAME = re.compile(rf"(?:{'|'.join(Role)})\.{_WORD}\.{_WORD}|{COMPOSITION}\.{_WORD}")
 _KEY = re.compile("[0-9a-f]{64}")
@@ -92,7 +92,7 @@ def versions(tracking: Tracking, name: str) -> list[ModelVersion]:
     found, token = [], None
     while True:
         page = tracking.client.search_model_versions(f"name = '{checked_name(name)}'", page_token=token)
-        found += [version for version in page if _KEY.fullmatch(version.tags.get(KEY, ""))]
+        found += [version for version in page if _KEY.fullmatch(version.tags.get(Tag.KEY, ""))]
         token = page.token
         if not token:
             return sorted(found, key=lambda version: int(version.version))
@@ -135,10 +135,10 @@ def fetch_version(tracking: Tracking, version: ModelVersion) -> Path:
     Raises:
         DamagedError: it is missing, or not what was registered.
     """
-    recorded = tracking.get(version.run_id).data.tags.get(SHA256)
-    if recorded != version.tags.get(SHA256):
+    recorded = tracking.get(version.run_id).data.tags.get(Tag.SHA256)
+    if recorded != version.tags.get(Tag.SHA256):
         raise DamagedError(
             f"{version.name} version {version.version}: its run {version.run_id} says another SHA-256 than the registry; "
             "roll back to a version that is whole"
         )
-    return tracking.fetch(version.run_id)
+    return tracking.artifacts.fetch(version.run_id)

@@ -10,9 +10,8 @@ from dreamvideo.params import Params
 from flows.registry.comparison import Evidence, policy_of, weigh
 from flows.registry.history import AUTOMATIC, PROMOTION, ROLLBACK, decide, decisions, settle, undone_by_rollback
 from flows.registry.models import CHALLENGER, CHAMPION, aliases, champion, version
-from flows.tracking.store import Tracking
-
-PROPOSAL = "promotion.json"  # an artifact of a benchmark
+from flows.tracking.schema import Artifact
+from flows.tracking.store import Tracking, open_store
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ def promote(params: Params, name: str, number: int | None = None) -> Evidence | 
         InputError: no such model or version, nothing to promote, or no cells in common.
     """
     policy_of(params)
-    tracking = Tracking(params.tracking)
+    tracking = open_store(params.tracking)
     settle(tracking, name)
     seated = aliases(tracking, name)
     if number is None and CHALLENGER not in seated:
@@ -67,7 +66,7 @@ def rollback(params: Params, name: str) -> tuple[int, int]:
     Raises:
         InputError: there is nothing to undo, the champion was moved by other means, or the older version is gone.
     """
-    tracking = Tracking(params.tracking)
+    tracking = open_store(params.tracking)
     settle(tracking, name)
     holder = int(champion(tracking, name).version)
     older = undone_by_rollback(decisions(tracking, name), name, holder)
@@ -108,9 +107,9 @@ def propose(params: Params, tracking: Tracking, names: list[str], run_id: str) -
         kept.append(evidence.as_json() | {"reason": evidence.reason})
     if kept:
         with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / PROPOSAL
+            path = Path(folder) / Artifact.PROPOSAL
             path.write_text(json.dumps(kept, indent=1))
-            tracking.attach(run_id, path)
+            tracking.artifacts.attach(run_id, path)
     return proposals
 
 

@@ -34,11 +34,11 @@ from flows.planning.plan import Plan
 from flows.planning.selection import COMBINATION
 from flows.registry.cards import composition_card
 from flows.registry.models import adapter_model, champion, composition_model, fetch_version, role_of, versions
-from flows.registry.versions import METHOD, register_adapter, register_version
-from flows.tracking.leases import claimed, made_once
-from flows.tracking.store import KEY, SHA256, flatten
+from flows.registry.versions import register_adapter, register_version
+from flows.tracking.leases import leased_run, make_or_wait
+from flows.tracking.schema import Kind, Tag, flatten
 
-KIND, FOLDER, FILE = "composition", "model", "params.json"
+FOLDER, FILE = "model", "params.json"
 LOADER = __name__  # what MLflow imports to load a version; a version of another loader is another version
 KEY_FIELD = "composition"  # of the file: the key that the parameters and the base model's weights must give again
 KEPT_WEIGHTS = 16  # adapters in memory
@@ -79,11 +79,11 @@ def register_composition(resources: Resources) -> ModelVersion | None:
     if params.promotion is None or not all(map(resources.method.trains, Role)):
         return None
     name = composition_model(base)
-    run_id, _ = made_once(lambda: _log_composition(resources, name))
+    run_id, _ = make_or_wait(lambda: _log_composition(resources, name))
     run = tracking.get(run_id)
     settings = flatten({**params.sampling.model_dump(), **resources.method.composition_recipe()})
     card = composition_card(name, base, resources.method.name, settings)
-    tags = {SHA256: run.data.tags[SHA256], METHOD: resources.method.name}
+    tags = {Tag.SHA256: run.data.tags[Tag.SHA256], Tag.METHOD: resources.method.name}
     return register_version(tracking, name, resources.keys.composition, run, FOLDER, tags, card)
 
 
@@ -97,8 +97,11 @@ def _log_composition(resources: Resources, name: str) -> str:
     # Where the weights and the data lie decides no video, but it decides whether the model loads.
     places = {section: content[section] for section in ("base_model", "compute")} | {"root": content["data"]["root"]}
     key = content_key([resources.keys.composition, places, LOADER])
-    tags = resources.provenance | {METHOD: resources.method.name}
-    with claimed(resources.tracking, KIND, name, key, tags) as record, tempfile.TemporaryDirectory() as folder:
+    tags = resources.provenance | {Tag.METHOD: resources.method.name}
+    with (
+        leased_run(resources.tracking, Kind.COMPOSITION, name, key, tags) as record,
+        tempfile.TemporaryDirectory() as folder,
+    ):
         path, model = Path(folder) / FILE, Path(folder) / FOLDER
         path.write_text(json.dumps(content, indent=1))
         mlflow.pyfunc.save_model(
@@ -140,7 +143,7 @@ def _load_pyfunc(path: str) -> "Composition":
     resources = Resources(validated(Params, content, FILE))
     name = composition_model(resources.params.base_model.name)
     digest = sha256_file(Path(path))
-    if not any(known.tags.get(SHA256) == digest for known in versions(resources.tracking, name)):
+    if not any(known.tags.get(Tag.SHA256) == digest for known in versions(resources.tracking, name)):
         raise DamagedError(
             f"{name}: {FILE} is not what any version was registered with; roll back to one that is whole"
         )
@@ -198,7 +201,7 @@ class Composition:
 
     def _generate(self, row: dict, identity: ModelVersion, motion: ModelVersion) -> tuple[str, str, str]:
         resources = self._resources
-        keys = identity.tags[KEY], motion.tags[KEY]
+        keys = identity.tags[Tag.KEY], motion.tags[Tag.KEY]
         plan = resources.keys.video(row["subject"], row["motion"], row["prompt"], int(row["seed"]), *keys)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "video.mp4"
@@ -213,7 +216,8 @@ class Composition:
             if len(self._weights) >= KEPT_WEIGHTS:
                 del self._weights[next(iter(self._weights))]
             schema = adapter_schema(
-                self._resources, AdapterPlan(role_of(version.name), version.name.rpartition(".")[2], version.tags[KEY])
+                self._resources,
+                AdapterPlan(role_of(version.name), version.name.rpartition(".")[2], version.tags[Tag.KEY]),
             )
             self._weights[known], _ = read_weights(fetch_version(self._resources.tracking, version), **schema)
         return self._weights[known]

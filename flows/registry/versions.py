@@ -17,12 +17,9 @@ from flows.execution.resources import Resources
 from flows.planning.keys import AdapterPlan
 from flows.registry.cards import adapter_card, with_scores
 from flows.registry.history import FIRST, decide, decisions, settle
-from flows.registry.models import BORN, CHALLENGER, CHAMPION, adapter_model, aliases, role_of, versions
-from flows.tracking.store import KEY, SHA256, Tracking
-
-METHOD, LICENCE, NON_COMMERCIAL = "dreamvideo.method", "dreamvideo.licence", "dreamvideo.non_commercial"
-BASE_MODEL, DATA_HASH = "dreamvideo.base_model", "dreamvideo.data_hash"
-SCORE, SCORED_CELLS, SCORED_BY = "dreamvideo.score.", "dreamvideo.scored_cells", "dreamvideo.scored_by"
+from flows.registry.models import CHALLENGER, CHAMPION, adapter_model, aliases, role_of, versions
+from flows.tracking.schema import Param, Tag, score_tag
+from flows.tracking.store import Tracking
 
 
 def register_adapter(resources: Resources, plan: AdapterPlan, run_id: str) -> ModelVersion | None:
@@ -44,16 +41,16 @@ def register_adapter(resources: Resources, plan: AdapterPlan, run_id: str) -> Mo
     entry = resources.catalog.entry(plan.role, plan.name)
     forbids = non_commercial(entry.licence)
     tags = {
-        SHA256: run.data.tags[SHA256],
-        DATA_HASH: run.data.tags[DATA_HASH],
-        METHOD: resources.method.name,
-        BASE_MODEL: run.data.params["base_model"],
-        LICENCE: entry.licence,
-        NON_COMMERCIAL: str(forbids).lower(),
+        Tag.SHA256: run.data.tags[Tag.SHA256],
+        Tag.DATA_HASH: run.data.tags[Tag.DATA_HASH],
+        Tag.METHOD: resources.method.name,
+        Tag.BASE_MODEL: run.data.params[Param.BASE_MODEL],
+        Tag.LICENCE: entry.licence,
+        Tag.NON_COMMERCIAL: str(forbids).lower(),
     }
     card = adapter_card(
         name, plan.role, f"{plan.name} ({entry.words})", base, run.data.params, entry.source, entry.licence, forbids,
-        tags[DATA_HASH], tags[SHA256],
+        tags[Tag.DATA_HASH], tags[Tag.SHA256],
     )  # fmt: skip
     return register_version(resources.tracking, name, plan.key, run, "", tags, card)
 
@@ -77,7 +74,7 @@ def register_version(
         _make_model(tracking, name)
         source = f"runs:/{run.info.run_id}" + (f"/{artifact}" if artifact else "")
         made = tracking.client.create_model_version(
-            name, source, run.info.run_id, tags={KEY: key, **tags}, description=card
+            name, source, run.info.run_id, tags={Tag.KEY: key, **tags}, description=card
         )
         found = _version_of(tracking, name, key, run)
         if int(found.version) != int(made.version):  # another worker was first
@@ -88,13 +85,13 @@ def register_version(
 
 def _version_of(tracking: Tracking, name: str, key: str, run: Run) -> ModelVersion | None:
     """The oldest version that is this result of this run."""
-    same = (v for v in versions(tracking, name) if v.tags[KEY] == key and v.run_id == run.info.run_id)
+    same = (v for v in versions(tracking, name) if v.tags[Tag.KEY] == key and v.run_id == run.info.run_id)
     return next(same, None)
 
 
 def _make_model(tracking: Tracking, name: str) -> None:
     try:
-        tracking.client.create_registered_model(name, tags={BORN: uuid.uuid4().hex})
+        tracking.client.create_registered_model(name, tags={Tag.BORN: uuid.uuid4().hex})
     except MlflowException as error:
         if error.error_code != ErrorCode.Name(RESOURCE_ALREADY_EXISTS):
             raise
@@ -144,11 +141,11 @@ def record_scores(tracking: Tracking, benchmark: str, cells: pd.DataFrame, regis
             continue
         means = used[[name for name in metric_names() if name in used]].mean().dropna()
         scores = {name: f"{value:.6f}" for name, value in means.items()}
-        tags = {f"{SCORE}{name}": value for name, value in scores.items()} | {SCORED_CELLS: str(len(used))}
+        tags = {score_tag(name): value for name, value in scores.items()} | {Tag.SCORED_CELLS: str(len(used))}
         changed = {name: value for name, value in tags.items() if version.tags.get(name) != value}
         if not changed:
             continue
-        for name, value in (changed | {SCORED_BY: benchmark}).items():
+        for name, value in (changed | {Tag.SCORED_BY: benchmark}).items():
             _tag(tracking, version, name, value)
         labelled = {METRICS[name].label: METRICS[name].print(float(value)) for name, value in scores.items()}
         card = with_scores(version.description or "", labelled, len(used), benchmark)

@@ -6,23 +6,22 @@ from pathlib import Path
 from mlflow.entities import Run
 from prefect import task
 
-from dreamvideo.base_models.loading import base_model_key
 from dreamvideo.dataset.catalog import Catalog, load_catalog
-from dreamvideo.errors import DamagedError, InputError
-from dreamvideo.files import replacing, weights_key
+from dreamvideo.errors import DamagedError
+from dreamvideo.files import replacing
 from dreamvideo.params import Params
-from dreamvideo.weights import read_schema
+from dreamvideo.roles import Role
 from evaluation.report.build import build_report
 from evaluation.report.data import CellResult, ReportData
 from evaluation.suite import class_prompt
 from flows.execution.progress import bar
-from flows.tracking.provenance import data_hash, machine, software
-from flows.tracking.reuse import reuse
-from flows.tracking.store import KIND, REASON, Tracking, by_key, tagged
+from flows.reports.record import find_benchmark
+from flows.tracking.provenance import data_hash
+from flows.tracking.records import CellRecord, Facts, read_cells, read_facts
+from flows.tracking.schema import Artifact, Figure, Kind, Tag, adapter_param, by_key, scores_of, tagged
+from flows.tracking.store import Tracking, open_store
 
 FOLDER = Path("reports")
-# Artifacts of a benchmark's run: what a report is built from.
-CELLS, PARAMS, FACTS = "cells.json", "params.yaml", "facts.json"
 
 
 @task(name="report")
@@ -30,18 +29,6 @@ def report_task(params_json: str, run_id: str) -> tuple[dict[str, float], str]:
     """Build the report of a run; returns its summary as metrics, and where the file is."""
     summary, path = write_report(Params.model_validate_json(params_json), run_id)
     return summary, str(path)
-
-
-def latest_benchmark(tracking: Tracking) -> str:
-    """The id of the newest finished benchmark.
-
-    Raises:
-        InputError: there is none.
-    """
-    runs = tracking.runs("benchmark")
-    if not runs:
-        raise InputError("no finished benchmark in MLflow; run `dreamvideo benchmark run` first")
-    return runs[0].info.run_id
 
 
 def write_report(params: Params, run_id: str) -> tuple[dict[str, float], Path]:
@@ -57,7 +44,7 @@ def write_report(params: Params, run_id: str) -> tuple[dict[str, float], Path]:
     Raises:
         InputError: the run is unknown, or an artifact is missing or not what was stored.
     """
-    tracking = Tracking(params.tracking)
+    tracking = open_store(params.tracking)
     folder = FOLDER / run_id
     path, table = folder / "report.html", folder / "summary.csv"
     with bar("building the report"):
@@ -65,7 +52,7 @@ def write_report(params: Params, run_id: str) -> tuple[dict[str, float], Path]:
         summary = build_report(data, path, params.evaluation.bootstrap_resamples)
     with replacing(table) as temporary:
         summary.to_csv(temporary, index=False)
-    tracking.attach(run_id, path, table)
+    tracking.artifacts.attach(run_id, path, table)
     return _as_metrics(summary) | _counts(data.cells), path
 
 
@@ -78,82 +65,49 @@ def report_data(params: Params, tracking: Tracking, run_id: str) -> ReportData:
         InputError: the run is unknown, or an artifact is missing or not what was stored.
     """
     catalog = load_catalog(params.data.root)
-    run = benchmark_run(tracking, run_id)
-    rows, facts = tracking.read_json(run_id, CELLS), tracking.read_json(run_id, FACTS)
-    runs = {cell.info.run_id: cell for cell in tracking.runs("cell")}
-    cells = [_cell(tracking, catalog, row, runs.get(row["run_id"])) for row in rows]
-    trained = _seconds_of_training(tracking, run, [runs[row["run_id"]] for row in rows if row["run_id"] in runs])
+    run = find_benchmark(tracking, run_id)
+    rows, facts = read_cells(tracking, run_id), read_facts(tracking, run_id)
+    runs = {cell.info.run_id: cell for cell in tracking.runs(Kind.CELL)}
+    cells = [_cell(tracking, catalog, row, runs.get(row.run_id)) for row in rows]
+    trained = _seconds_of_training(tracking, run, [runs[row.run_id] for row in rows if row.run_id in runs])
     return ReportData(
         title="DreamVideo benchmark",
         profile=params.profile,
-        notice=facts["notice"],
+        notice=facts.notice,
         facts=_facts(run, facts, cells, trained, data_hash(catalog)),
-        subjects={name: _subject(catalog, name) for name in dict.fromkeys(row["subject"] for row in rows)},
-        motions={name: _motion(catalog, name) for name in dict.fromkeys(row["motion"] for row in rows)},
+        subjects={name: _subject(catalog, name) for name in dict.fromkeys(row.subject for row in rows)},
+        motions={name: _motion(catalog, name) for name in dict.fromkeys(row.motion for row in rows)},
         cells=cells,
-        oracle_accuracy=facts["oracle_accuracy"],
-        params_yaml=tracking.download(run_id, PARAMS).read_text(),
+        oracle_accuracy=facts.oracle_accuracy,
+        params_yaml=tracking.artifacts.download(run_id, Artifact.PARAMS).read_text(),
     )
 
 
-def benchmark_run(tracking: Tracking, run_id: str) -> Run:
-    """A benchmark's run.
-
-    Raises:
-        InputError: there is no such run, or it is of something else.
-    """
-    run = tracking.get(run_id)
-    kind = run.data.tags.get(KIND, "run of another kind")
-    if kind != "benchmark":
-        raise InputError(
-            f"run {run_id} is a {kind}, not a benchmark; `report build` without an id takes the newest benchmark"
-        )
-    return run
-
-
-def run_facts(params: Params) -> dict:
-    """What a report says of a run that MLflow would not know later: where it ran, and on which weights."""
-    return {
-        "notice": params.notice,
-        "base_model": f"{params.base_model.name}, weights {base_model_key(params.base_model)[:16]}",
-        "metric_encoders": f"{params.evaluation.encoders}, weights {weights_key(params.evaluation.weights)[:16]}",
-        "software": software(),
-        "machine": machine() | ({} if params.execution.runner == "local" else {"threads": "1 in every worker"}),
-        "oracle_accuracy": oracle_accuracy(params),
-    }
-
-
-def oracle_accuracy(params: Params) -> dict[str, float]:
-    """The oracle's own scores on real frames, as its training left them in its weight file; empty without an oracle."""
-    path = params.evaluation.weights / "oracle.safetensors"
-    return read_schema(path).get("quality", {}) if path.exists() else {}
-
-
-def _cell(tracking: Tracking, catalog: Catalog, row: dict, run: Run | None) -> CellResult:
-    """One row of cells.json with what its run recorded."""
-    identity = {name: row[name] for name in ("key", "subject", "motion", "seed", "reused")}
-    identity["prompt"] = class_prompt(row["prompt"], catalog.subject(row["subject"]).class_word)
+def _cell(tracking: Tracking, catalog: Catalog, row: CellRecord, run: Run | None) -> CellResult:
+    """One cell of a benchmark with what its run recorded."""
+    identity = row.model_dump(include={"key", "subject", "motion", "seed", "reused"})
+    identity["prompt"] = class_prompt(row.prompt, catalog.subject(row.subject).class_word)
     if run is None:
-        return _failed(identity, _reason_of_failure(tracking, row["key"]))
+        return _failed(identity, _reason_of_failure(tracking, row.key))
     try:
-        video = reuse(tracking, row["run_id"])
+        video = tracking.artifacts.reuse(run.info.run_id)
     except DamagedError as error:
         return _failed(identity, str(error))
-    seconds = run.data.metrics.get("seconds.generate", 0.0) + run.data.metrics.get("seconds.score", 0.0)
-    metrics = {name: value for name, value in run.data.metrics.items() if "." not in name}  # no seconds, no bytes
+    seconds = run.data.metrics.get(Figure.SECONDS_GENERATING, 0.0) + run.data.metrics.get(Figure.SECONDS_SCORING, 0.0)
+    metrics = scores_of(run.data.metrics)
     return CellResult(**identity, status="finished", reason="", metrics=metrics, video=video, seconds=seconds)
 
 
 def _failed(identity: dict, reason: str) -> CellResult:
-    identity = identity | {"reused": False}  # what was there is not what was recorded
+    identity = identity | {"reused": False}  # an earlier result that is damaged is not reused
     return CellResult(**identity, status="failed", reason=reason, metrics={}, video=None, seconds=0.0)
 
 
 def _reason_of_failure(tracking: Tracking, key: str) -> str:
-    """What the newest run under a key that did not finish failed of."""
-    condition = tagged(by_key("cell", key)) + " and attributes.status != 'FINISHED'"
+    """Why the newest run under a key failed."""
+    condition = tagged(by_key(Kind.CELL, key)) + " and attributes.status != 'FINISHED'"
     found = tracking.client.search_runs([tracking.experiment], condition, max_results=1)
-    return found[0].data.tags.get(REASON, "no reason recorded") if found else "never ran"
+    return found[0].data.tags.get(Tag.REASON, "no reason recorded") if found else "never ran"
 
 
 def _subject(catalog: Catalog, name: str) -> tuple[str, list[Path]]:
@@ -167,30 +121,32 @@ def _motion(catalog: Catalog, name: str) -> tuple[str, Path]:
 
 
 def _seconds_of_training(tracking: Tracking, run: Run, cells: list[Run]) -> float:
-    """How long a benchmark trained the adapters of its cells, summed over workers; what was there before is not counted."""
-    used = {cell.data.params[kind] for cell in cells for kind in ("subject_adapter", "motion_adapter")}
-    adapters = [other.info for other in tracking.runs("adapter") if other.info.run_id in used]
+    """How long a benchmark trained the adapters of its cells, summed over workers. Reused adapters do not count."""
+    used = {cell.data.params[adapter_param(role)] for cell in cells for role in Role}
+    adapters = [other.info for other in tracking.runs(Kind.ADAPTER) if other.info.run_id in used]
     return sum((a.end_time - a.start_time) / 1000 for a in adapters if a.start_time >= run.info.start_time)
 
 
-def _facts(run: Run, facts: dict, cells: list[CellResult], trained: float, data_now: str) -> list[tuple[str, str, str]]:
-    """What was run on what."""
+def _facts(
+    run: Run, facts: Facts, cells: list[CellResult], trained: float, data_now: str
+) -> list[tuple[str, str, str]]:
+    """The facts that the report lists: command, versions, machine and time."""
     tags, started = run.data.tags, run.info.start_time / 1000
-    data = tags.get("dreamvideo.data_hash", "")
+    data = tags.get(Tag.DATA_HASH, "")
     fresh = sum(cell.seconds for cell in cells if not cell.reused)
     rows = [
-        ("Run", "command", tags.get("dreamvideo.command", "")),
+        ("Run", "command", tags.get(Tag.COMMAND, "")),
         ("Run", "MLflow run", run.info.run_id),
-        ("Run", "method", tags.get("dreamvideo.method", "")),
-        ("Run", "base model", facts["base_model"]),
-        ("Run", "metric encoders", facts["metric_encoders"]),
+        ("Run", "method", tags.get(Tag.METHOD, "")),
+        ("Run", "base model", facts.base_model),
+        ("Run", "metric encoders", facts.metric_encoders),
         ("Run", "seeds", ", ".join(sorted({str(cell.seed) for cell in cells}))),
-        ("Versions", "git commit", tags.get("mlflow.source.git.commit", "")),
+        ("Versions", "git commit", tags.get(Tag.GIT_COMMIT, "")),
         ("Versions", "DVC data hash", data),
         ("Versions", "references and clips shown", f"of data {data_now}, not the run's" if data_now != data else ""),
-        ("Versions", "data gate", f"passed, MLflow run {tags.get('dreamvideo.gate_run', '')}"),
-        *(("Software", name, value) for name, value in facts["software"].items()),
-        *(("Machine", name, value) for name, value in facts["machine"].items()),
+        ("Versions", "data gate", f"passed, MLflow run {tags.get(Tag.GATE_RUN, '')}"),
+        *(("Software", name, value) for name, value in facts.software.items()),
+        *(("Machine", name, value) for name, value in facts.machine.items()),
         ("Time", "started", time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(started))),
         ("Time", "training new adapters", f"{trained:.1f} s" if trained else ""),
         ("Time", "generating and scoring new cells", f"{fresh:.1f} s"),

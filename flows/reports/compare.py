@@ -8,8 +8,10 @@ from dreamvideo.errors import NotComparableError
 from dreamvideo.params import Params
 from evaluation.metrics import metric_names
 from evaluation.statistics import CELL, paired_difference
-from flows.reports.build import CELLS, FACTS, benchmark_run
-from flows.tracking.store import Tracking
+from flows.reports.record import find_benchmark
+from flows.tracking.records import read_cells, read_facts
+from flows.tracking.schema import Kind, Tag, scores_of
+from flows.tracking.store import Tracking, open_store
 
 
 def compare_runs(params: Params, first: str, second: str) -> pd.DataFrame:
@@ -29,11 +31,11 @@ def compare_runs(params: Params, first: str, second: str) -> pd.DataFrame:
         NotComparableError: the two differ in data, base model or metric encoders, or they share no
             finished cell.
     """
-    tracking = Tracking(params.tracking)
-    runs = [benchmark_run(tracking, run_id) for run_id in (first, second)]
+    tracking = open_store(params.tracking)
+    runs = [find_benchmark(tracking, run_id) for run_id in (first, second)]
     bases = [
-        {"data": run.data.tags["dreamvideo.data_hash"]}
-        | {name: tracking.read_json(run.info.run_id, FACTS)[name] for name in ("base_model", "metric_encoders")}
+        {"data": run.data.tags[Tag.DATA_HASH]}
+        | read_facts(tracking, run.info.run_id).model_dump(include={"base_model", "metric_encoders"})
         for run in runs
     ]
     for name, value in bases[0].items():
@@ -60,9 +62,8 @@ def compare_runs(params: Params, first: str, second: str) -> pd.DataFrame:
 
 def benchmark_cells(tracking: Tracking, run_id: str) -> pd.DataFrame:
     """The finished cells of a benchmark, with their scores."""
-    runs = {run.info.run_id: run.data.metrics for run in tracking.runs("cell")}
-    rows = tracking.read_json(run_id, CELLS)
+    scores = {run.info.run_id: scores_of(run.data.metrics) for run in tracking.runs(Kind.CELL)}
+    rows = [row for row in read_cells(tracking, run_id) if row.run_id in scores]
     return pd.DataFrame(
-        [{column: row[column] for column in CELL} | runs[row["run_id"]] for row in rows if row["run_id"] in runs],
-        columns=[*CELL, *metric_names()],
+        [row.model_dump(include=set(CELL)) | scores[row.run_id] for row in rows], columns=[*CELL, *metric_names()]
     )

@@ -16,9 +16,11 @@ from evaluation.report.results import shown_metrics
 from evaluation.report.sections.heat_map import heat_map
 from evaluation.report.sections.scores import table_rows
 from evaluation.statistics import summarise
-from flows.reports.build import benchmark_run, report_data
+from flows.reports.build import report_data
 from flows.reports.compare import compare_runs
-from flows.tracking.store import Tracking
+from flows.reports.record import find_benchmark
+from flows.tracking.schema import Tag
+from flows.tracking.store import Tracking, open_store
 
 BEST, RANDOM = 6, 30
 CELLS = "cells.csv"
@@ -38,7 +40,7 @@ def publish(params: Params, run_id: str, against: str | None, out: Path) -> None
     """
     if out.exists() and not (out / CELLS).exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out}: holds something else than published results; name a new folder")
-    tracking = Tracking(params.tracking)
+    tracking = open_store(params.tracking)
     data = report_data(params, tracking, run_id)
     comparison = compare_runs(params, run_id, against) if against else None
     cells = data.ordered_cells()
@@ -103,7 +105,7 @@ def _shown(data: ReportData, cell: CellResult) -> Shown:
 
 
 def _method(tracking: Tracking, run_id: str) -> str:
-    return benchmark_run(tracking, run_id).data.tags["dreamvideo.method"]
+    return find_benchmark(tracking, run_id).data.tags[Tag.METHOD]
 
 
 def _page(content: dict) -> str:

@@ -9,11 +9,12 @@ from mlflow.entities import Run
 from dreamvideo.errors import NotComparableError
 from dreamvideo.params import Params
 from evaluation.metrics import METRICS
-from flows.reports.build import benchmark_run
 from flows.reports.compare import compare_runs
-from flows.tracking.store import Tracking
+from flows.reports.record import find_benchmark
+from flows.tracking.schema import Kind, Tag
+from flows.tracking.store import Tracking, open_store
 
-LIKE = ("dreamvideo.profile", "dreamvideo.method", "dreamvideo.data_hash")  # tags that both must share
+LIKE = (Tag.PROFILE, Tag.METHOD, Tag.DATA_HASH)  # tags that both must share
 
 
 @dataclass(frozen=True)
@@ -62,8 +63,8 @@ def regression(params: Params, run_id: str) -> Regression | None:
     Raises:
         InputError: there is no such benchmark.
     """
-    tracking = Tracking(params.tracking)
-    found = _last_comparison(params, tracking, benchmark_run(tracking, run_id))
+    tracking = open_store(params.tracking)
+    found = _last_comparison(params, tracking, find_benchmark(tracking, run_id))
     if found is None or params.promotion is None:
         return None
     before, table = found
@@ -78,7 +79,7 @@ def regression(params: Params, run_id: str) -> Regression | None:
 
 def _last_comparison(params: Params, tracking: Tracking, run: Run) -> tuple[str, pd.DataFrame] | None:
     """The id of the newest finished benchmark before this one that compares with it, and the comparison."""
-    for other in tracking.runs("benchmark"):
+    for other in tracking.runs(Kind.BENCHMARK):
         alike = all(other.data.tags.get(tag) == run.data.tags.get(tag) for tag in LIKE)
         if alike and other.info.start_time < run.info.start_time:
             with suppress(NotComparableError):  # other encoders, no combination in common

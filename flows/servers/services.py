@@ -161,9 +161,9 @@ def prepare(service: str, settings: ServerSettings, params: Params) -> None:
                 f"params.yaml: tracking.uri is {params.tracking.uri!r}, which is a server already; "
                 "name a file, as in sqlite:///mlflow.db, to serve it"
             )
-        from flows.tracking.store import Tracking
+        from flows.tracking.store import open_store
 
-        Tracking(params.tracking)
+        open_store(params.tracking)
 
 
 def check_port(host: str, port: int, setting: str) -> None:

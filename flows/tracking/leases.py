@@ -1,7 +1,8 @@
-"""Several workers on one benchmark: whoever starts a run under a key has it, until it ends or its worker is gone.
+"""Leases: of several workers that want to do the same work, one does it.
 
-There is no lock but the tracking store: a worker creates its run and then looks. If another's run of the same key is
-there, it steps back. Of two that start at once both may step back, never both go on.
+The tracking store is the only lock. A worker starts a run under the key of its work, and then looks at all runs under
+that key. If another worker's run is there, it steps back. Two workers that start at once may both step back; they never
+both go on. A lease ends with its run. It also ends when its worker has given no sign of life for ``EXPIRES_AFTER``.
 """
 
 import random
@@ -17,90 +18,101 @@ from mlflow.exceptions import MlflowException
 
 from dreamvideo.errors import ConflictError
 from flows.tracking.liveness import is_running, this_process
-from flows.tracking.store import KIND, REASON, Record, Tracking, by_key, tagged
+from flows.tracking.schema import Kind, Tag, by_key, tagged
+from flows.tracking.store import Record, Tracking
 
-WORKER, ALIVE, CLAIM = "dreamvideo.worker", "dreamvideo.alive", "dreamvideo.claim"
-HEARTBEAT = 30.0  # seconds
-# Seconds without a heartbeat. A beat that meets no server is tried again for up to 250 s, so a worker that works on through
-# a server's absence may be silent for a HEARTBEAT more than that; and clocks of different machines may differ by some.
-LOST_AFTER = 300.0
-PAUSE = 1.0, 3.0  # seconds between looks while others have all that is left: two that step back at once come back apart
+HEARTBEAT = 30.0  # seconds between two signs of life
+# Seconds without a heartbeat. MLflow's client tries a heartbeat that meets no server again for up to 250 s. So a worker
+# that works through a server's absence may be silent for 250 s and a HEARTBEAT; clocks of machines may differ by the rest.
+EXPIRES_AFTER = 300.0
+# Seconds between two attempts while other workers hold all that is left. Random, so that two workers that stepped back
+# at once do not start at once again.
+RETRY_AFTER = 1.0, 3.0
 
 T = TypeVar("T")
 
 
-class Taken(Exception):
-    """Another worker has this key, or has just finished it."""
+class LeaseHeldError(Exception):
+    """Another worker holds the lease, or has just finished the work."""
 
     def __init__(self, finished: str | None) -> None:
         super().__init__(f"run {finished} has finished it" if finished else "another worker is on it")
-        self.finished = finished  # the id of the run that did
+        self.finished = finished  # id of the run that finished the work
 
 
 @contextmanager
-def claimed(
-    tracking: Tracking, kind: str, name: str, key: str, tags: dict[str, str], parent: str | None = None
+def leased_run(
+    tracking: Tracking, kind: Kind, name: str, key: str, tags: dict[str, str], parent: str | None = None
 ) -> Iterator[Record]:
-    """A run as :meth:`Tracking.run` gives it, that no other worker has under this key.
+    """A run as :meth:`Tracking.run` starts it, while this worker alone has a run of this kind and key.
 
     Raises:
-        Taken: another worker has it, has finished it, or took it over since this one had given no sign of life.
+        LeaseHeldError: another worker holds the lease, has finished the work, or has taken over an expired lease.
     """
-    _look(tracking, kind, key)
-    created, claim = None, uuid.uuid4().hex
+    _check_free(tracking, kind, key)
+    created, lease = None, uuid.uuid4().hex
     try:
-        with attended(tracking, kind, name, key, tags | {CLAIM: claim}, parent) as record:
+        with live_run(tracking, kind, name, key, tags | {Tag.LEASE: lease}, parent) as record:
             created = record.run_id
-            _look(tracking, kind, key, claim, created)
+            _check_free(tracking, kind, key, lease, created)
             yield record
     except ConflictError as error:
-        raise Taken(None) from error
-    except Taken:
+        raise LeaseHeldError(None) from error
+    except LeaseHeldError:
         if created:
             tracking.client.delete_run(created)
         raise
 
 
 @contextmanager
-def attended(
-    tracking: Tracking, kind: str, name: str, key: str, tags: dict[str, str], parent: str | None = None
+def live_run(
+    tracking: Tracking, kind: Kind, name: str, key: str, tags: dict[str, str], parent: str | None = None
 ) -> Iterator[Record]:
-    """A run as :meth:`Tracking.run` gives it, that shows which worker is at it, and that the worker is alive.
+    """A run as :meth:`Tracking.run` starts it, which shows its worker and that the worker is alive.
 
     Raises:
-        ConflictError: another worker took this one for lost, and has ended the run.
+        ConflictError: another worker saw no sign of life, and has ended the run.
     """
-    signs = {WORKER: this_process(), ALIVE: f"{time.time():.0f}"}
+    signs = {Tag.WORKER: this_process(), Tag.HEARTBEAT: f"{time.time():.0f}"}
     with tracking.run(kind, name, key, tags | signs, parent) as record, _heartbeat(tracking, record.run_id):
         yield record
 
 
-def end_abandoned(tracking: Tracking, kind: str) -> None:
-    """End the runs of a kind that no worker is at, which one that is killed cannot do itself."""
-    condition = tagged({KIND: kind}) + " and attributes.status = 'RUNNING'"
+def end_abandoned(tracking: Tracking, kind: Kind) -> None:
+    """End the runs of a kind whose workers are gone: a killed worker cannot do it."""
+    condition = tagged({Tag.KIND: kind}) + " and attributes.status = 'RUNNING'"
     for run in tracking.client.search_runs([tracking.experiment], condition):
         if not is_alive(run):
             _end(tracking, run)
 
 
-def made_once(make: Callable[[], str]) -> tuple[str, bool]:
-    """The id of the run that ``make`` claims and finishes, and True; or of another worker's, once that is finished."""
+def make_or_wait(make: Callable[[], str]) -> tuple[str, bool]:
+    """Make something under a lease, or wait until the worker that holds the lease has made it.
+
+    Args:
+        make: works in a :func:`leased_run`, and returns the run's id.
+
+    Returns:
+        The id of the finished run, and whether this worker made it.
+    """
     while True:
         try:
             return make(), True
-        except Taken as taken:
-            if taken.finished:
-                return taken.finished, False
-            time.sleep(random.uniform(*PAUSE))
+        except LeaseHeldError as held:
+            if held.finished:
+                return held.finished, False
+            _pause()
 
 
-def shared(items: list[T], attempt: Callable[[list[T]], Iterator[tuple[T, bool]]], on_done: Callable[[], None]) -> None:
-    """Attempt everything; come back to what another worker has, until that is finished or free.
+def share_work(
+    items: list[T], attempt: Callable[[list[T]], Iterator[tuple[T, bool]]], on_done: Callable[[], None]
+) -> None:
+    """Attempt every item. Items that other workers hold are attempted again, until each is finished or free.
 
     Args:
-        items: what is to be done.
-        attempt: does each of some, and says whether it is dealt with.
-        on_done: told of each that is.
+        items: the work.
+        attempt: attempts some items, and yields each with whether it is dealt with.
+        on_done: called for each item that is dealt with.
     """
     waiting = items
     while waiting:
@@ -111,55 +123,60 @@ def shared(items: list[T], attempt: Callable[[list[T]], Iterator[tuple[T, bool]]
             else:
                 left.append(item)
         if len(left) == len(waiting):
-            time.sleep(random.uniform(*PAUSE))
+            _pause()
         waiting = left
 
 
-def _look(tracking: Tracking, kind: str, key: str, claim: str | None = None, mine: str | None = None) -> None:
-    """Raise Taken if a run of this key other than mine is finished or under way; end those that no worker is at.
+def is_alive(run: Run) -> bool:
+    """Whether the worker of a run still works on it.
 
-    Where the answer to its creation is lost, MLflow's client asks again, and a claim has two runs: the worker knows of
-    the second alone, and would wait for the first, its own, as long as it lives.
+    Its heartbeat tells, and on this machine its process too, whose end shows at once. The process alone is not enough:
+    it may go on with other work although the store did not take the end of this run.
+    """
+    if time.time() - float(run.data.tags.get(Tag.HEARTBEAT, 0)) >= EXPIRES_AFTER:
+        return False
+    return is_running(run.data.tags.get(Tag.WORKER, ""))
+
+
+def _check_free(tracking: Tracking, kind: Kind, key: str, lease: str | None = None, mine: str | None = None) -> None:
+    """Raise LeaseHeldError if another run of this key is finished or under way; end runs whose workers are gone.
+
+    MLflow's client asks again if the answer to the creation of a run is lost. Then one lease has two runs. The worker
+    knows only the second one, and would wait for the first for ever; so it ends a run that has its own lease.
     """
     runs = tracking.client.search_runs([tracking.experiment], tagged(by_key(kind, key)), ViewType.ACTIVE_ONLY)
     under_way = [run for run in runs if run.info.status == "RUNNING" and run.info.run_id != mine]
-    left = [run for run in under_way if not is_alive(run) or (claim and run.data.tags.get(CLAIM) == claim)]
+    left = [run for run in under_way if not is_alive(run) or (lease and run.data.tags.get(Tag.LEASE) == lease)]
     for run in left:
         _end(tracking, run)
     finished = [run.info.run_id for run in runs if run.info.status == "FINISHED"]
     if finished:
-        raise Taken(finished[0])
+        raise LeaseHeldError(finished[0])
     if len(under_way) > len(left):
-        raise Taken(None)
+        raise LeaseHeldError(None)
 
 
 def _end(tracking: Tracking, run: Run) -> None:
     if tracking.get(run.info.run_id).info.status != "RUNNING":
-        return  # its worker has finished it and gone since it was looked for
-    tracking.client.set_tag(run.info.run_id, REASON, "no worker is at it")
+        return  # its worker has finished it since the search
+    tracking.client.set_tag(run.info.run_id, Tag.REASON, "no worker is at it")
     tracking.client.set_terminated(run.info.run_id, "KILLED")
 
 
-def is_alive(run: Run) -> bool:
-    """Whether the worker of a run still works: by its heartbeat, and on this machine by its process too, whose end is seen at once.
-
-    The process alone would not do: it may go on with other work, where the store did not take that this run has ended.
-    """
-    if time.time() - float(run.data.tags.get(ALIVE, 0)) >= LOST_AFTER:
-        return False
-    return is_running(run.data.tags.get(WORKER, ""))
+def _pause() -> None:
+    time.sleep(random.uniform(*RETRY_AFTER))
 
 
 @contextmanager
 def _heartbeat(tracking: Tracking, run_id: str) -> Iterator[None]:
-    """Tell the other workers that this one is at its run."""
+    """Tell other workers again and again that this worker is at its run."""
     done = threading.Event()
 
     def beat() -> None:
         while not done.wait(HEARTBEAT):
             try:
-                tracking.client.set_tag(run_id, ALIVE, f"{time.time():.0f}")
-            except MlflowException:  # the store is away: the work goes on, and the next beat tries again
+                tracking.client.set_tag(run_id, Tag.HEARTBEAT, f"{time.time():.0f}")
+            except MlflowException:  # the store does not answer: the work goes on, and the next beat tries again
                 continue
 
     thread = threading.Thread(target=beat, daemon=True)

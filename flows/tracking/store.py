@@ -1,43 +1,35 @@
-"""MLflow: where runs are recorded, found again by key, and their artifacts fetched."""
+"""The MLflow store: where runs are recorded, and found again by key."""
 
-import json
 import os
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from math import isfinite
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import mlflow
 from mlflow.entities import Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import (
-    INVALID_PARAMETER_VALUE,
-    RESOURCE_ALREADY_EXISTS,
-    RESOURCE_DOES_NOT_EXIST,
-    ErrorCode,
-)
+from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
+from mlflow.utils import get_results_from_paginated_fn
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
 
-from dreamvideo.errors import ConflictError, DamagedError, InputError, masked
-from dreamvideo.files import sha256_file
+from dreamvideo.errors import ConflictError, masked
 from dreamvideo.params import TrackingParams
-from flows.tracking.address import TRACKING_URI, credentials_apart, use
-from flows.tracking.scratch import scratch_folder
+from flows.tracking.artifacts import Artifacts, get_run
+from flows.tracking.schema import Figure, Kind, Tag, by_key, tagged
 
-KIND, KEY, ARTIFACT, SHA256 = "dreamvideo.kind", "dreamvideo.key", "dreamvideo.artifact", "dreamvideo.sha256"
-REASON = "dreamvideo.reason"  # tag of a run that did not finish
-BYTES = "artifact.bytes"  # metric of a run: the size of the artifact that it keeps
-PAGE = 1000  # runs that are asked for at once
-MOST_METRICS = 800  # of one request, which may have 100 parameters and 100 tags too; a training's curve has more
-GENERATION_KEY = "dreamvideo.generation_key"  # of a cell: what decides its video, but not its scores
+TRACKING_URI = "MLFLOW_TRACKING_URI"  # the environment variable that users set
+PAGE = 1000  # runs of one request
+MOST_METRICS = 800  # of one request, which may have 100 params and 100 tags too; a training's curve has more
 
 
 @dataclass
 class Record:
-    """What one run is to remember; filled while the work goes on, written in one batch at its end."""
+    """What one run records. The work fills it, and the end of the run writes it in one batch."""
 
     run_id: str
     params: dict[str, object] = field(default_factory=dict)
@@ -46,83 +38,54 @@ class Record:
     tags: dict[str, str] = field(default_factory=dict)
 
 
+@dataclass
 class Tracking:
-    """One experiment on one tracking server or database."""
+    """One experiment on one tracking server or database; :func:`open_store` makes it."""
 
-    def __init__(self, params: TrackingParams) -> None:
-        self.params = params
-        self._scratch = scratch_folder()  # for downloads; goes with this object
-        # The environment's address may hold a password, so it never becomes a parameter that is stored.
-        self.uri = credentials_apart(os.environ.get(TRACKING_URI) or params.uri)
-        use(self.uri)
-        self.client = mlflow.MlflowClient(self.uri)
-        self.experiment = self._experiment()
+    client: mlflow.MlflowClient
+    experiment: str  # its id
 
     @property
     def shown_uri(self) -> str:
         """The store's address without a password."""
-        return masked(self.uri)
+        return masked(self.client.tracking_uri)
 
-    def _experiment(self) -> str:
-        """The id of the experiment, which is made where it is missing."""
-        name = self.params.experiment
-        found = self.client.get_experiment_by_name(name)
-        if found is None:
-            location = self.params.artifacts.resolve().as_uri() if self.uri.startswith("sqlite") else None
-            try:
-                return self.client.create_experiment(name, artifact_location=location)
-            except MlflowException as error:
-                if error.error_code != ErrorCode.Name(RESOURCE_ALREADY_EXISTS):
-                    raise
-                found = self.client.get_experiment_by_name(name)  # another process, here or elsewhere, has just made it
-        return found.experiment_id
+    @cached_property
+    def artifacts(self) -> Artifacts:
+        """The artifacts of the runs."""
+        return Artifacts(self.client, self.experiment)
 
-    def finished(self, kind: str, by: str = KEY) -> dict[str, str]:
+    def finished(self, kind: Kind, by: Tag = Tag.KEY) -> dict[str, str]:
         """Run ids of the finished runs of a kind, by key or by another tag."""
-        return {run.data.tags[by]: run.info.run_id for run in self._search({KIND: kind}) if by in run.data.tags}
+        return {run.data.tags[by]: run.info.run_id for run in self.runs(kind) if by in run.data.tags}
 
-    def runs(self, kind: str, tags: Mapping[str, str] | None = None) -> list[Run]:
-        """The finished runs of a kind that carry some tags, newest first."""
-        return list(self._search({KIND: kind, **(tags or {})}))
+    def runs(self, kind: Kind, tags: Mapping[str, str] | None = None) -> list[Run]:
+        """The finished runs of a kind that have some tags, newest first."""
+        condition = _finished({Tag.KIND: kind, **(tags or {})})
+        return get_results_from_paginated_fn(
+            lambda number, token: self.client.search_runs(
+                [self.experiment], condition, max_results=number, page_token=token
+            ),
+            PAGE,
+        )
 
-    def find(self, kind: str, key: str) -> Run | None:
+    def find(self, kind: Kind, key: str) -> Run | None:
         """The newest finished run of a kind under a key."""
-        return next(self._search(by_key(kind, key)), None)
+        found = self.client.search_runs([self.experiment], _finished(by_key(kind, key)), max_results=1)
+        return found[0] if found else None
 
     def get(self, run_id: str) -> Run:
-        """One run.
-
-        Raises:
-            InputError: there is no such run.
-            MlflowException: the store does not answer, so nothing is known of the run.
-        """
-        try:
-            return self.client.get_run(run_id)
-        except MlflowException as error:
-            if error.error_code not in map(ErrorCode.Name, (RESOURCE_DOES_NOT_EXIST, INVALID_PARAMETER_VALUE)):
-                raise
-            raise InputError(
-                f"no run {run_id!r} in {self.shown_uri}; a benchmark prints the id of its run, and `mlflow ui` lists all"
-            ) from error
-
-    def _search(self, tags: Mapping[str, str]) -> Iterator[Run]:
-        condition = tagged(tags) + " and attributes.status = 'FINISHED'"
-        token = None
-        while True:
-            page = self.client.search_runs([self.experiment], condition, max_results=PAGE, page_token=token)
-            yield from page
-            token = page.token
-            if not token:
-                return
+        """One run; InputError says that there is none."""
+        return get_run(self.client, run_id)
 
     @contextmanager
-    def run(self, kind: str, name: str, key: str, tags: dict[str, str], parent: str | None = None) -> Iterator[Record]:
-        """A run that is FINISHED if the block succeeds, and FAILED with its reason if it raises.
+    def run(self, kind: Kind, name: str, key: str, tags: dict[str, str], parent: str | None = None) -> Iterator[Record]:
+        """A run that is FINISHED if the block succeeds, and FAILED with its reason if the block raises.
 
         Raises:
-            ConflictError: another process has ended the run meanwhile; it stays as that left it.
+            ConflictError: another process has ended the run meanwhile; the run stays as it is.
         """
-        tags = {KIND: kind, KEY: key, MLFLOW_RUN_NAME: name} | by_key(kind, key) | tags
+        tags = {Tag.KIND: str(kind), Tag.KEY: key, MLFLOW_RUN_NAME: name} | by_key(kind, key) | tags
         if parent:
             tags[MLFLOW_PARENT_RUN_ID] = parent
         run = self.client.create_run(self.experiment, tags=tags)
@@ -142,10 +105,15 @@ class Tracking:
                 "run the same command again: what is finished is kept"
             )
 
+    def keep(self, record: Record, path: Path) -> None:
+        """Store the artifact that makes a run reusable, with its hash and its size."""
+        record.tags |= self.artifacts.keep(record.run_id, path)
+        record.metrics[Figure.BYTES] = float(path.stat().st_size)
+
     def _fail(self, record: Record, error: BaseException) -> None:
-        """End a run with its reason; what the store does not take is left out, for the error itself is what to tell."""
+        """End a run with its reason. The caller raises the error; so a store that refuses the record raises nothing."""
         with suppress(MlflowException):
-            self.client.set_tag(record.run_id, REASON, masked(f"{type(error).__name__}: {error}")[:500])
+            self.client.set_tag(record.run_id, Tag.REASON, masked(f"{type(error).__name__}: {error}")[:500])
             self.client.set_terminated(record.run_id, "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
             self._write(record)
 
@@ -162,90 +130,45 @@ class Tracking:
             metrics = metrics[MOST_METRICS:]
         self.client.log_batch(record.run_id, metrics, params, tags)
 
-    def keep(self, record: Record, path: Path) -> None:
-        """Store the artifact that makes a run reusable, and its hash."""
-        self.client.log_artifact(record.run_id, str(path))
-        record.tags |= {ARTIFACT: path.name, SHA256: sha256_file(path)}
-        record.metrics[BYTES] = float(path.stat().st_size)
 
-    def attach(self, run_id: str, *paths: Path) -> None:
-        """Store further artifacts, and their hashes."""
-        for path in paths:
-            self.client.log_artifact(run_id, str(path))
-        self.client.log_batch(run_id, tags=[RunTag(_hash_tag(path.name), sha256_file(path)) for path in paths])
-
-    def fetch(self, run_id: str) -> Path:
-        """The artifact that makes a run reusable, as :meth:`download` gives it."""
-        return self.download(run_id, self.get(run_id).data.tags[ARTIFACT])
-
-    def download(self, run_id: str, artifact: str) -> Path:
-        """A local copy of one artifact of a run, checked against the hash that was recorded when it was stored.
-
-        It lasts as long as this object; each call makes one of its own. What an earlier version of this project stored
-        beside adapters and videos has no recorded hash, and is given as it is.
-
-        Raises:
-            DamagedError: the run has no such artifact, or it is not what was stored.
-            InputError: there is no such run, or the artifact store is not there.
-            MlflowException, OSError: the store does not answer, or what it has cannot be read.
-        """
-        run = self.get(run_id)
-        path, tags = self._copy(run, artifact), run.data.tags
-        recorded = tags[SHA256] if tags.get(ARTIFACT) == artifact else tags.get(_hash_tag(artifact))
-        if recorded and sha256_file(path) != recorded:
-            raise DamagedError(
-                f"run {run_id}: its artifact {artifact} is not what was stored; "
-                "delete the run in MLflow, and the next run makes it again"
-            )
-        return path
-
-    def _copy(self, run: Run, artifact: str) -> Path:
-        # Never one path twice: what is read from it may still be mapped into memory, or another thread may be reading.
-        folder = tempfile.mkdtemp(dir=self._scratch.name)
-        # Not by the run's id: MLflow then says of every failure, as of a lost connection, that there is no such artifact.
-        uri = f"{run.info.artifact_uri}/{artifact}"
-        try:
-            return Path(mlflow.artifacts.download_artifacts(uri, dst_path=folder, tracking_uri=self.uri))
-        except MlflowException as error:
-            # Whoever reads that something is missing deletes the run: it is said where the store lists others, but not this.
-            if artifact in [stored.path for stored in self.client.list_artifacts(run.info.run_id)]:
-                raise
-            root = self.client.get_experiment(self.experiment).artifact_location
-            if not mlflow.artifacts.list_artifacts(artifact_uri=root, tracking_uri=self.uri):
-                raise InputError(
-                    f"{masked(root)} is not there or holds nothing, so no artifact can be read; mount it, or move it back to where it was"
-                ) from error
-            raise DamagedError(
-                f"run {run.info.run_id}: its artifact {artifact} is missing; "
-                "delete this run in MLflow and run the benchmark again"
-            ) from error
-
-    def read_json(self, run_id: str, artifact: str) -> object:
-        """A JSON artifact, as :meth:`download` gives it."""
-        return json.loads(self.download(run_id, artifact).read_text())
+def open_store(params: TrackingParams) -> Tracking:
+    """Connect to the store of a profile, or to the one that the environment names. A missing experiment is made."""
+    # The environment's address may hold a password, so it never becomes a parameter that is stored.
+    uri = _without_credentials(os.environ.get(TRACKING_URI) or params.uri)
+    _use(uri)
+    client = mlflow.MlflowClient(uri)
+    found = client.get_experiment_by_name(params.experiment)
+    if found is not None:
+        return Tracking(client, found.experiment_id)
+    location = params.artifacts.resolve().as_uri() if uri.startswith("sqlite") else None
+    try:
+        return Tracking(client, client.create_experiment(params.experiment, artifact_location=location))
+    except MlflowException as error:
+        if error.error_code != ErrorCode.Name(RESOURCE_ALREADY_EXISTS):
+            raise
+        # Another process, on this machine or elsewhere, has made it since the search.
+        return Tracking(client, client.get_experiment_by_name(params.experiment).experiment_id)
 
 
-def by_key(kind: str, key: str) -> dict[str, str]:
-    """The tag by which the runs of a key are found at once, however many others there are.
-
-    MLflow's database has an index of tags by name, none by value; and its pages do not list tags of this prefix.
-    """
-    return {f"mlflow.dreamvideo.{key}": kind}
-
-
-def tagged(tags: Mapping[str, str]) -> str:
-    """MLflow's filter for runs that have some tags."""
-    return " and ".join(f"tags.`{name}` = '{value}'" for name, value in tags.items())
+def _without_credentials(uri: str) -> str:
+    """A server's address without user and password. MLflow's errors repeat the address; it reads both from the environment."""
+    address = urlsplit(uri)
+    if not address.scheme.startswith("http") or address.username is None:
+        return uri
+    names = {"MLFLOW_TRACKING_USERNAME": address.username, "MLFLOW_TRACKING_PASSWORD": address.password or ""}
+    os.environ.update({name: unquote(value) for name, value in names.items()})
+    return address._replace(netloc=address.netloc.rpartition("@")[2]).geturl()
 
 
-def flatten(values: Mapping, prefix: str = "") -> dict[str, object]:
-    """Nested parameters as MLflow keeps them: dotted names."""
-    flat: dict[str, object] = {}
-    for name, value in values.items():
-        flat |= flatten(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
-    return flat
+def _use(uri: str) -> None:
+    """Make a store MLflow's own default in this process alone. MLflow would tell child processes, too."""
+    exported = os.environ.get(TRACKING_URI)
+    mlflow.set_tracking_uri(uri)
+    os.environ.pop(TRACKING_URI, None)
+    if exported is not None:
+        os.environ[TRACKING_URI] = exported
 
 
-def _hash_tag(artifact: str) -> str:
-    """The tag that keeps the hash of a further artifact."""
-    return f"{SHA256}.{artifact}"
+def _finished(tags: Mapping[str, str]) -> str:
+    """MLflow's filter for finished runs that have some tags."""
+    return tagged(tags) + " and attributes.status = 'FINISHED'"

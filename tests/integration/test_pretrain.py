@@ -11,7 +11,8 @@ from dreamvideo.pretraining import stages
 from dreamvideo.weights import read_schema
 from evaluation.encoders import encoders
 from flows.pretrain import run_pretrain
-from flows.tracking.store import Tracking
+from flows.tracking.schema import Kind
+from flows.tracking.store import open_store
 from tests.integration.conftest import write_params
 
 STAGES = ("vae", "clip", "oracle", "dino", "clip_metric", "images", "motion_words", "clips_and_images")
@@ -34,7 +35,7 @@ def trained(tmp_path_factory):
 
 
 def test_every_stage_is_a_run_with_its_loss_and_quality(trained):
-    found = {run.info.run_name: run for run in Tracking(trained[0].tracking).runs("pretraining")}
+    found = {run.info.run_name: run for run in open_store(trained[0].tracking).runs(Kind.PRETRAINING)}
     assert set(found) == {f"pretrain {stage}" for stage in STAGES}
     assert all(run.data.metrics["loss"] > 0 and run.data.metrics["samples"] == 16 for run in found.values())
     assert "quality.video_motion" in found["pretrain clips_and_images"].data.metrics

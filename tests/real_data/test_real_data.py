@@ -18,7 +18,8 @@ from dreamvideo.params import DataParams, load_params
 from flows.benchmark import run_benchmark
 from flows.execution.dataset import import_motion, import_subject
 from flows.planning.selection import Selection
-from flows.tracking.store import Tracking
+from flows.tracking.schema import Kind
+from flows.tracking.store import open_store
 from tests.integration.conftest import write_params
 
 MOTIONS = {  # words, caption, kind
@@ -97,7 +98,7 @@ def test_the_pocket_base_learns_two_of_each_end_to_end(real_data, prefect_server
     assert told == []  # the profile asks for two of each, and two of each are there
     outcome = run_benchmark(params, Selection())
     assert (outcome.finished, outcome.failed) == (4, 0)
-    cells = Tracking(params.tracking).runs("cell")
+    cells = open_store(params.tracking).runs(Kind.CELL)
     for cell in cells:
         for metric in ("clip_t", "clip_i", "dino_i", "temporal_consistency"):
             assert isfinite(cell.data.metrics[metric])

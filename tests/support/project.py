@@ -13,7 +13,7 @@ from urllib.request import Request, urlopen
 import psutil
 
 from dreamvideo.params import TrackingParams
-from flows.tracking.store import Tracking
+from flows.tracking.store import open_store
 from tests.integration.conftest import PATIENCE, REPOSITORY, free_port, wait_for, write_params
 
 
@@ -80,7 +80,7 @@ class Project:
         return self.ask("events/filter", filter=events)["total"]
 
     def tracking(self):
-        return Tracking(TrackingParams(uri=self.mlflow, artifacts=Path("unused"), experiment="dreamvideo"))
+        return open_store(TrackingParams(uri=self.mlflow, artifacts=Path("unused"), experiment="dreamvideo"))
 
 
 def answered(request):

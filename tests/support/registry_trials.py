@@ -6,7 +6,8 @@ from dreamvideo.params import Params, PromotionParams, load_params
 from flows.planning.selection import Selection
 from flows.registry import history as decisions
 from flows.registry.models import version
-from flows.tracking.store import KEY, Tracking
+from flows.tracking.schema import Kind, Tag
+from flows.tracking.store import Tracking, open_store
 
 DOG = "identity.pocket.dog"
 COMPOSITION = "composition.pocket"
@@ -23,7 +24,7 @@ def params(identity_steps: int = 2, policy: PromotionParams | None = LAX) -> Par
 
 @cache
 def tracking() -> Tracking:
-    return Tracking(load_params().tracking)
+    return open_store(load_params().tracking)
 
 
 def history(name: str = DOG) -> list[tuple]:
@@ -32,9 +33,9 @@ def history(name: str = DOG) -> list[tuple]:
 
 def cell_of(number: int, motion: str):
     """The run of the newest cell of a version of the dog."""
-    key = version(tracking(), DOG, number).tags[KEY]
-    found = tracking().runs("cell")
-    return next(r for r in found if r.data.tags["dreamvideo.subject_key"] == key and r.data.params["motion"] == motion)
+    key = version(tracking(), DOG, number).tags[Tag.KEY]
+    found = tracking().runs(Kind.CELL)
+    return next(r for r in found if r.data.tags[Tag.SUBJECT_KEY] == key and r.data.params["motion"] == motion)
 
 
 def selection_of(cell) -> dict:

@@ -10,7 +10,7 @@ from dvc.repo import Repo
 from dreamvideo.params import load_params
 from flows.benchmark import run_benchmark
 from flows.planning.selection import Selection
-from flows.tracking.store import Tracking
+from flows.tracking.store import open_store
 from tests.integration.conftest import git, write_params
 
 
@@ -37,4 +37,4 @@ def first(project):
 
 
 def runs_of(kind):
-    return Tracking(load_params().tracking).runs(kind)
+    return open_store(load_params().tracking).runs(kind)

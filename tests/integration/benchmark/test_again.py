@@ -16,11 +16,10 @@ from flows.benchmark import run_benchmark
 from flows.execution import adapters as customize
 from flows.execution import cells
 from flows.execution.resources import Resources, _resources_for
-from flows.execution.scheduling import REUSED_FROM, VIDEO
 from flows.planning.selection import Selection
 from flows.reports.build import write_report
-from flows.tracking.leases import ALIVE, WORKER
-from flows.tracking.store import KEY, KIND, REASON, SHA256, Tracking
+from flows.tracking.schema import Kind, Tag
+from flows.tracking.store import open_store
 from tests.integration.benchmark.conftest import runs_of
 from tests.integration.conftest import dreamvideo
 
@@ -36,31 +35,33 @@ def brightness(monkeypatch):
 
 
 def test_a_second_run_computes_nothing_and_ends_what_a_killed_one_left_under_way(first, monkeypatch):
-    tracking = Tracking(load_params().tracking)
+    tracking = open_store(load_params().tracking)
     killed = [
-        tracking.client.create_run(tracking.experiment, tags={KIND: kind, WORKER: "elsewhere/1/1.00", ALIVE: "0"})
+        tracking.client.create_run(
+            tracking.experiment, tags={Tag.KIND: kind, Tag.WORKER: "elsewhere/1/1.00", Tag.HEARTBEAT: "0"}
+        )
         for kind in ("benchmark", "adapter", "cell", "reused cell", "gate", "composition")
     ]
-    keys = sorted(run.data.tags[KEY] for run in runs_of("cell"))
+    keys = sorted(run.data.tags[Tag.KEY] for run in runs_of(Kind.CELL))
     for model in ("base", "suite"):  # what is cached needs no model in memory
         monkeypatch.setattr(Resources, model, property(lambda _, model=model: pytest.fail(f"{model} was loaded")))
     second = run_benchmark(load_params(), Selection())
     assert (second.finished, second.reused) == (4, 4)
-    listed = [run for run in runs_of("reused cell") if run.data.tags["mlflow.parentRunId"] == second.run_id]
-    originals = {run.info.run_id: run.data for run in runs_of("cell")}
+    listed = [run for run in runs_of(Kind.REUSED_CELL) if run.data.tags["mlflow.parentRunId"] == second.run_id]
+    originals = {run.info.run_id: run.data for run in runs_of(Kind.CELL)}
     assert len(listed) == 4
     for run in listed:
-        original = originals[run.data.tags[REUSED_FROM]]
+        original = originals[run.data.tags[Tag.REUSED_FROM]]
         assert run.data.metrics == original.metrics
-        assert run.data.tags["dreamvideo.data_hash"] == original.tags["dreamvideo.data_hash"]
-        assert mlflow.artifacts.download_artifacts(run.data.tags[VIDEO]).endswith("video.mp4")
-    assert sorted(run.data.tags[KEY] for run in runs_of("cell")) == keys
-    assert len(runs_of("adapter")) == 4
+        assert run.data.tags[Tag.DATA_HASH] == original.tags[Tag.DATA_HASH]
+        assert mlflow.artifacts.download_artifacts(run.data.tags[Tag.VIDEO]).endswith("video.mp4")
+    assert sorted(run.data.tags[Tag.KEY] for run in runs_of(Kind.CELL)) == keys
+    assert len(runs_of(Kind.ADAPTER)) == 4
     assert {tracking.get(run.info.run_id).info.status for run in killed} == {"KILLED"}
 
 
 def test_data_that_passed_is_examined_again_once_a_file_is_another(project, first):
-    gates = len(runs_of("gate"))
+    gates = len(runs_of(Kind.GATE))
     clip = project / "data/motions/square/00.mp4"
     whole = clip.read_bytes()
     clip.write_bytes(whole + b"0")
@@ -68,11 +69,11 @@ def test_data_that_passed_is_examined_again_once_a_file_is_another(project, firs
         run_benchmark(load_params(), Selection())
     clip.write_bytes(whole)
     assert run_benchmark(load_params(), Selection()).reused == 4
-    assert len(runs_of("gate")) == gates
+    assert len(runs_of(Kind.GATE)) == gates
 
 
 def test_nothing_is_recorded_under_a_key_of_other_data(project, first):
-    catalog, before = project / "data/catalog.yaml", len(runs_of("adapter"))
+    catalog, before = project / "data/catalog.yaml", len(runs_of(Kind.ADAPTER))
     narrow = {"dreamvideo": load_params().methods["dreamvideo"] | {"bottleneck": 0.125}}
     params = load_params().model_copy(update={"methods": narrow})
     resources = Resources(params)
@@ -94,7 +95,7 @@ def test_nothing_is_recorded_under_a_key_of_other_data(project, first):
     with pytest.raises(InputError, match=f"{image.name} differs from its SHA-256"):
         customize.train_adapter(resources, resources.keys.adapter(van))
     image.write_bytes(pixels)
-    assert len(runs_of("adapter")) == before
+    assert len(runs_of(Kind.ADAPTER)) == before
 
 
 def test_an_adapter_is_trained_by_as_many_threads_as_a_worker_has_whatever_trains_it(first, monkeypatch):
@@ -112,40 +113,42 @@ def test_an_adapter_is_trained_by_as_many_threads_as_a_worker_has_whatever_train
 
 
 def test_the_same_cell_made_again_gives_the_same_video(first, monkeypatch):
-    tracking, run = Tracking(load_params().tracking), runs_of("cell")[0]
-    before = sha256_file(tracking.fetch(run.info.run_id))
+    tracking, run = open_store(load_params().tracking), runs_of(Kind.CELL)[0]
+    before = sha256_file(tracking.artifacts.fetch(run.info.run_id))
     tracking.client.delete_run(run.info.run_id)
     assert run_benchmark(load_params(), Selection(seed=0)).reused == 3
-    again = next(other for other in runs_of("cell") if other.data.tags[KEY] == run.data.tags[KEY])
-    assert sha256_file(tracking.fetch(again.info.run_id)) == before
+    again = next(other for other in runs_of(Kind.CELL) if other.data.tags[Tag.KEY] == run.data.tags[Tag.KEY])
+    assert sha256_file(tracking.artifacts.fetch(again.info.run_id)) == before
 
 
 def test_a_new_metric_scores_the_videos_that_are_there(first, brightness, monkeypatch):
-    before = {run.data.params["subject"] + run.data.params["motion"]: run for run in runs_of("cell")}
+    before = {run.data.params["subject"] + run.data.params["motion"]: run for run in runs_of(Kind.CELL)}
     monkeypatch.setattr(cells, "sample_video", None)  # nothing may be generated
     outcome = run_benchmark(load_params(), Selection())
     assert (outcome.finished, outcome.failed, outcome.reused) == (4, 0, 0)
-    tracking = Tracking(load_params().tracking)
-    again = [run for run in runs_of("cell") if "brightness" in run.data.metrics]
+    tracking = open_store(load_params().tracking)
+    again = [run for run in runs_of(Kind.CELL) if "brightness" in run.data.metrics]
     assert len(again) == 4
     for run in again:
         old = before[run.data.params["subject"] + run.data.params["motion"]]
-        assert sha256_file(tracking.fetch(run.info.run_id)) == sha256_file(tracking.fetch(old.info.run_id))
+        assert sha256_file(tracking.artifacts.fetch(run.info.run_id)) == sha256_file(
+            tracking.artifacts.fetch(old.info.run_id)
+        )
         assert run.data.metrics["clip_t"] == old.data.metrics["clip_t"]
 
 
 def test_a_damaged_video_that_is_to_be_scored_again_is_generated_instead(first, request, monkeypatch):
-    tracking, generated, real = Tracking(load_params().tracking), [], cells.sample_video
+    tracking, generated, real = open_store(load_params().tracking), [], cells.sample_video
     run_benchmark(load_params(), Selection(seed=4))
-    damaged = next(run for run in runs_of("cell") if run.data.params["seed"] == "4")
+    damaged = next(run for run in runs_of(Kind.CELL) if run.data.params["seed"] == "4")
     path = Path("mlruns") / damaged.info.run_id / "artifacts/video.mp4"
     path.write_bytes(path.read_bytes()[:-8])
     monkeypatch.setattr(cells, "sample_video", lambda *given: generated.append(given[1]) or real(*given))
     request.getfixturevalue("brightness")
     outcome = run_benchmark(load_params(), Selection(seed=4))
     assert (outcome.finished, outcome.failed) == (4, 0)
-    (remade,) = (tracking.find("cell", plan.key) for plan in generated)
-    assert sha256_file(tracking.fetch(remade.info.run_id)) == damaged.data.tags[SHA256]
+    (remade,) = (tracking.find(Kind.CELL, plan.key) for plan in generated)
+    assert sha256_file(tracking.artifacts.fetch(remade.info.run_id)) == damaged.data.tags[Tag.SHA256]
     assert tracking.get(damaged.info.run_id).info.status == "FAILED", "it is tried no more"
 
 
@@ -183,14 +186,14 @@ def test_a_cell_that_does_not_fit_into_memory_fails_with_the_remedy_and_the_othe
     monkeypatch.setattr(VideoDiffusionModel, "predict", predicted)
     outcome = run_benchmark(load_params(), Selection(seed=2))
     assert (outcome.finished, outcome.failed) == (3, 1) and len(tried) == 4
-    tracking = Tracking(load_params().tracking)
+    tracking = open_store(load_params().tracking)
     (failed,) = [
         run
         for run in tracking.client.search_runs([tracking.experiment], "attributes.status = 'FAILED'")
-        if (run.data.params.get("seed"), run.data.tags[KIND]) == ("2", "cell")
+        if (run.data.params.get("seed"), run.data.tags[Tag.KIND]) == ("2", "cell")
     ]
     reason = "generating dog x square does not fit into the GPU's memory; set compute.precision to bfloat16, lower"
-    assert reason in failed.data.tags[REASON] and "CUDA" not in failed.data.tags[REASON]
+    assert reason in failed.data.tags[Tag.REASON] and "CUDA" not in failed.data.tags[Tag.REASON]
     assert "generating dog x square does not fit into" in outcome.report.read_text()
     monkeypatch.undo()
     outcome = run_benchmark(load_params(), Selection(seed=2))
@@ -198,33 +201,36 @@ def test_a_cell_that_does_not_fit_into_memory_fails_with_the_remedy_and_the_othe
 
 
 def test_a_damaged_video_is_a_failed_cell_that_the_next_run_makes_again(first):
-    found = runs_of("cell")
+    found = runs_of(Kind.CELL)
     damaged = found[0]
     path = Path("mlruns") / damaged.info.run_id / "artifacts/video.mp4"
     path.write_bytes(path.read_bytes()[:-8])
     request = Selection(seed=int(damaged.data.params["seed"]))
     outcome = run_benchmark(load_params(), request)
     assert (outcome.finished, outcome.failed, outcome.reused) == (3, 1, 3)
-    recorded = Tracking(load_params().tracking).get(outcome.run_id).data.metrics
+    recorded = open_store(load_params().tracking).get(outcome.run_id).data.metrics
     assert (recorded["cells"], recorded["cells.failed"]) == (4, 1)
     assert "its video.mp4 is gone, or is not what was stored" in outcome.report.read_text()
     again = run_benchmark(load_params(), request)
     assert (again.finished, again.failed, again.reused) == (4, 0, 3)
-    (remade,) = [run for run in runs_of("cell") if run.data.tags[KEY] == damaged.data.tags[KEY]]
-    assert sha256_file(Tracking(load_params().tracking).fetch(remade.info.run_id)) == damaged.data.tags[SHA256]
+    (remade,) = [run for run in runs_of(Kind.CELL) if run.data.tags[Tag.KEY] == damaged.data.tags[Tag.KEY]]
+    assert (
+        sha256_file(open_store(load_params().tracking).artifacts.fetch(remade.info.run_id))
+        == damaged.data.tags[Tag.SHA256]
+    )
     _, path = write_report(load_params(), outcome.run_id)
     assert "its video.mp4 is gone, or is not what was stored" in path.read_text(), "an old report still says why"
 
 
 def test_a_video_that_is_gone_is_made_again_but_not_one_that_the_store_withholds(first, monkeypatch):
-    gone, withheld = runs_of("cell")[:2]
+    gone, withheld = runs_of(Kind.CELL)[:2]
     (Path("mlruns") / gone.info.run_id / "artifacts/video.mp4").unlink()
-    tracking = Tracking(load_params().tracking)
+    tracking = open_store(load_params().tracking)
     with pytest.raises(DamagedError, match=r"its artifact video\.mp4 is missing"):
-        tracking.fetch(gone.info.run_id)
+        tracking.artifacts.fetch(gone.info.run_id)
     monkeypatch.setattr(mlflow.artifacts, "download_artifacts", refuse)
     with pytest.raises(OSError, match="the store is away"):
-        tracking.fetch(withheld.info.run_id)
+        tracking.artifacts.fetch(withheld.info.run_id)
     monkeypatch.undo()
     seed = "--seed", gone.data.params["seed"]
     done = dreamvideo(Path.cwd(), "benchmark", "run", *seed)
@@ -255,17 +261,17 @@ def test_an_adapter_that_cannot_be_trained_fails_its_cells_only(first, monkeypat
 
 
 def test_a_damaged_adapter_fails_its_cells_and_the_next_run_trains_it_again(first):
-    tracking, resources = Tracking(load_params().tracking), Resources(load_params())
-    damaged = tracking.find("adapter", resources.keys.adapter(resources.catalog.subject("dog")).key)
+    tracking, resources = open_store(load_params().tracking), Resources(load_params())
+    damaged = tracking.find(Kind.ADAPTER, resources.keys.adapter(resources.catalog.subject("dog")).key)
     path = Path("mlruns") / damaged.info.run_id / "artifacts/adapter.safetensors"
     path.write_bytes(path.read_bytes()[:-8])
     with pytest.raises(DamagedError, match="not what was stored"):
-        tracking.fetch(damaged.info.run_id)
+        tracking.artifacts.fetch(damaged.info.run_id)
     _resources_for.cache_clear()  # as another process would begin
     outcome = run_benchmark(load_params(), Selection(seed=3))
     assert (outcome.finished, outcome.failed) == (2, 2)
     assert "its adapter.safetensors is gone, or is not what was stored" in outcome.report.read_text()
     outcome = run_benchmark(load_params(), Selection(seed=3))
     assert (outcome.finished, outcome.failed, outcome.reused) == (4, 0, 2)
-    again = tracking.find("adapter", damaged.data.tags[KEY])
-    assert again.info.run_id != damaged.info.run_id and again.data.tags[SHA256] == damaged.data.tags[SHA256]
+    again = tracking.find(Kind.ADAPTER, damaged.data.tags[Tag.KEY])
+    assert again.info.run_id != damaged.info.run_id and again.data.tags[Tag.SHA256] == damaged.data.tags[Tag.SHA256]

@@ -21,7 +21,9 @@ from flows.reports.build import write_report
 from flows.reports.compare import compare_runs
 from flows.reports.publish import publish
 from flows.tracking.provenance import data_hash
-from flows.tracking.store import Tracking
+from flows.tracking.records import read_cells
+from flows.tracking.schema import Kind, Tag
+from flows.tracking.store import open_store
 from tests.integration.benchmark.conftest import runs_of
 from tests.integration.conftest import MOTIONS, SUBJECTS
 from tests.support.browser import needs_browser, opened, until
@@ -29,39 +31,39 @@ from tests.support.browser import needs_browser, opened, until
 
 def test_every_combination_is_a_finished_run_with_its_video_and_scores(project, first):
     assert (first.finished, first.failed, first.reused) == (4, 0, 0)
-    tracking, found = Tracking(load_params().tracking), runs_of("cell")
+    tracking, found = open_store(load_params().tracking), runs_of(Kind.CELL)
     assert {(run.data.params["subject"], run.data.params["motion"]) for run in found} == {
         (subject, motion) for subject in SUBJECTS for motion in MOTIONS
     }
     committed = yaml.safe_load((project / "data.dvc").read_text())["outs"][0]["md5"]
     for run in found:
         assert run.data.tags["mlflow.parentRunId"] == first.run_id
-        assert run.data.tags["dreamvideo.data_hash"] == committed
+        assert run.data.tags[Tag.DATA_HASH] == committed
         assert {"clip_t", "clip_i", "dino_i", "temporal_consistency", "subject_oracle"} <= run.data.metrics.keys()
         assert all(math.isfinite(value) for value in run.data.metrics.values())
-        frames, fps = read_clip(tracking.fetch(run.info.run_id))
+        frames, fps = read_clip(tracking.artifacts.fetch(run.info.run_id))
         assert frames.shape == (8, 3, 64, 64) and fps == 8
 
 
 def test_every_adapter_is_a_run_with_its_loss_curve_and_previews(first):
-    tracking, found = Tracking(load_params().tracking), runs_of("adapter")
-    assert sorted(run.data.tags["dreamvideo.name"] for run in found) == sorted(SUBJECTS + MOTIONS)
+    tracking, found = open_store(load_params().tracking), runs_of(Kind.ADAPTER)
+    assert sorted(run.data.tags[Tag.NAME] for run in found) == sorted(SUBJECTS + MOTIONS)
     for run in found:
-        stage = "loss.identity_adapter" if run.data.tags["dreamvideo.adapter"] == "identity" else "loss.motion_adapter"
+        stage = "loss.identity_adapter" if run.data.tags[Tag.ROLE] == "identity" else "loss.motion_adapter"
         assert [point.step for point in tracking.client.get_metric_history(run.info.run_id, stage)] == [1, 2]
         names = {artifact.path for artifact in tracking.client.list_artifacts(run.info.run_id)}
         assert "adapter.safetensors" in names and any(name.startswith("preview.") for name in names)
 
 
 def test_the_data_gate_leaves_json_and_data_docs(first):
-    tracking, (gate,) = Tracking(load_params().tracking), runs_of("gate")
-    assert tracking.read_json(gate.info.run_id, "gate.json")["success"] is True
-    assert "<html" in tracking.download(gate.info.run_id, "gate.html").read_text()
+    tracking, (gate,) = open_store(load_params().tracking), runs_of(Kind.GATE)
+    assert tracking.artifacts.read_json(gate.info.run_id, "gate.json")["success"] is True
+    assert "<html" in tracking.artifacts.download(gate.info.run_id, "gate.html").read_text()
 
 
 def test_a_run_says_by_which_command_it_is_repeated(first):
-    tags = Tracking(load_params().tracking).get(first.run_id).data.tags
-    assert tags["dreamvideo.command"] == "dreamvideo benchmark run --method dreamvideo --profile pocket"
+    tags = open_store(load_params().tracking).get(first.run_id).data.tags
+    assert tags[Tag.COMMAND] == "dreamvideo benchmark run --method dreamvideo --profile pocket"
 
 
 def test_the_report_is_there_and_comes_out_the_same_from_mlflow_alone(first):
@@ -103,8 +105,8 @@ def test_the_plan_says_what_is_cached_and_what_the_rest_costs(first):
     lines = forecast(longer, Selection())
     assert any("identity adapters: 2, of which 2 cached" in line for line in lines)
     assert any("combinations: 4, of which 0 cached and 4 to run" in line for line in lines)
-    tracking = Tracking(params.tracking)
-    videos = [tracking.fetch(run.info.run_id).stat().st_size for run in runs_of("cell")]
+    tracking = open_store(params.tracking)
+    videos = [tracking.artifacts.fetch(run.info.run_id).stat().st_size for run in runs_of(Kind.CELL)]
     stored = float(lines[-1].removeprefix("expected storage: ").removesuffix(" MB of adapters and videos"))
     assert stored == pytest.approx(4 * sum(videos) / len(videos) / 1e6, abs=0.1)
 
@@ -116,9 +118,9 @@ def test_another_method_runs_through_the_same_door_and_is_held_against_the_first
     assert "uncustomized" in other.report.read_text() and "uncustomized" not in ours.report.read_text()
     table = compare_runs(load_params(), ours.run_id, other.run_id).set_index("metric")
     assert (table["cells"] == 4).all()
-    tracking = Tracking(load_params().tracking)
-    one, two = ([tracking.get(row["run_id"]).data.metrics["clip_i"] for row in tracking.read_json(run, "cells.json")]
-                    for run in (ours.run_id, other.run_id))  # fmt: skip
+    tracking = open_store(load_params().tracking)
+    one, two = ([tracking.get(row.run_id).data.metrics["clip_i"] for row in read_cells(tracking, run)]
+                for run in (ours.run_id, other.run_id))  # fmt: skip
     assert table.loc["clip_i", "first"] == pytest.approx(sum(one) / 4)
     assert table.loc["clip_i", "difference"] == pytest.approx((sum(one) - sum(two)) / 4)
     assert table.loc["clip_i", "low"] <= table.loc["clip_i", "difference"] <= table.loc["clip_i", "high"]
@@ -163,14 +165,14 @@ def test_changed_data_is_not_called_by_the_committed_hash_and_redoes_its_row_onl
     catalog["subjects"]["dog"]["sha256"]["subjects/dog/00.png"] = sha256_file(path)
     (project / "data/catalog.yaml").write_text(yaml.safe_dump(catalog))
     assert data_hash(load_catalog("data")).startswith("uncommitted:") and not committed.startswith("uncommitted:")
-    adapters = len(runs_of("adapter"))
+    adapters = len(runs_of(Kind.ADAPTER))
     outcome = run_benchmark(load_params(), Selection())
     assert (outcome.finished, outcome.reused) == (4, 2)
-    assert len(runs_of("adapter")) == adapters + 1
+    assert len(runs_of(Kind.ADAPTER)) == adapters + 1
 
 
 def test_bad_data_stops_the_flow_before_any_training(project, first):
-    adapters = len(runs_of("adapter"))
+    adapters = len(runs_of(Kind.ADAPTER))
     catalog = yaml.safe_load((project / "data/catalog.yaml").read_text())
     catalog["prompts"][0] = {"text": "a dog is jumping", "kind": "subject_motion"}
     (project / "data/catalog.yaml").write_text(yaml.safe_dump(catalog))
@@ -179,14 +181,14 @@ def test_bad_data_stops_the_flow_before_any_training(project, first):
         InputError, match=r"00\.mp4 does not exist.*\(and 1 more, all in gate\.html of MLflow run \w+\)"
     ) as error:
         run_benchmark(load_params(), Selection(seed=5))
-    assert len(runs_of("adapter")) == adapters
-    tracking, gate = Tracking(load_params().tracking), re.search(r"run (\w+)\)", str(error.value)).group(1)
+    assert len(runs_of(Kind.ADAPTER)) == adapters
+    tracking, gate = open_store(load_params().tracking), re.search(r"run (\w+)\)", str(error.value)).group(1)
     assert tracking.get(gate).info.status == "FAILED"
-    result = tracking.read_json(gate, "gate.json")
+    result = tracking.artifacts.read_json(gate, "gate.json")
     assert not result["success"] and "placeholder" in result["problems"][1]
-    assert "2 problems" in tracking.download(gate, "gate.html").read_text()
+    assert "2 problems" in tracking.artifacts.download(gate, "gate.html").read_text()
 
 
 def test_cells_json_names_every_run(first):
-    rows = Tracking(load_params().tracking).read_json(first.run_id, "cells.json")
-    assert len(rows) == 4 and all(row["run_id"] and not row["reused"] for row in rows)
+    rows = read_cells(open_store(load_params().tracking), first.run_id)
+    assert len(rows) == 4 and all(row.run_id and not row.reused for row in rows)

@@ -14,7 +14,8 @@ from safetensors.torch import save_file
 from dreamvideo.params import load_params
 from flows.benchmark import run_benchmark
 from flows.planning.selection import Selection
-from flows.tracking.store import Tracking
+from flows.tracking.schema import Kind
+from flows.tracking.store import open_store
 from tests.integration.conftest import write_params
 from tests.support.tiny_modelscope import APPEARANCE, write_tiny_modelscope
 
@@ -56,7 +57,7 @@ def test_the_whole_benchmark_runs_on_the_papers_base_and_encoders(folder, monkey
     params = load_params(profile="paper")
     outcome = run_benchmark(params, Selection(subjects="1", motions="2"))
     assert (outcome.finished, outcome.failed) == (2, 0)
-    cells = Tracking(params.tracking).runs("cell")
+    cells = open_store(params.tracking).runs(Kind.CELL)
     for metric in ("clip_t", "clip_i", "dino_i", "temporal_consistency"):
         assert all(isfinite(cell.data.metrics[metric]) for cell in cells)
     assert not any("oracle" in name for cell in cells for name in cell.data.metrics)

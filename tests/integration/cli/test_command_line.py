@@ -13,7 +13,8 @@ import yaml
 
 from dreamvideo.params import load_params
 from flows import benchmark
-from flows.tracking.store import Tracking
+from flows.tracking.schema import Kind
+from flows.tracking.store import open_store
 from tests.integration.conftest import PRINTED, REPOSITORY, dreamvideo, write_params
 
 
@@ -117,7 +118,7 @@ def test_a_truncated_weight_file_stops_the_benchmark_before_training(folder, tmp
     (tmp_path / file).write_bytes(whole[:1000])
     sentence = refused(tmp_path, "benchmark", "run", "--subjects", "1", "--motions", "1")
     assert f"{file}: not a whole safetensors file" in sentence and "dreamvideo data pull" in sentence
-    assert not Tracking(load_params(tmp_path / "params.yaml").tracking).runs("adapter")
+    assert not open_store(load_params(tmp_path / "params.yaml").tracking).runs(Kind.ADAPTER)
 
 
 @pytest.mark.parametrize(("options", "code"), [([], 2), (["--debug"], 1)])

@@ -12,7 +12,8 @@ from dreamvideo.params import load_params
 from dreamvideo.weights import read_weights, save_weights
 from flows.cli.main import main
 from flows.execution import generate
-from flows.tracking.store import Tracking
+from flows.tracking.schema import Kind
+from flows.tracking.store import open_store
 from tests.integration.conftest import write_params
 from tests.support.authors_files import write_published
 
@@ -62,7 +63,7 @@ def imported(folder, command):
 
 
 def adapters(folder) -> list:
-    return Tracking(load_params(folder / "params.yaml").tracking).runs("adapter")
+    return open_store(load_params(folder / "params.yaml").tracking).runs(Kind.ADAPTER)
 
 
 def test_imported_weights_make_a_video_and_nothing_is_trained(command, folder, imported, monkeypatch):

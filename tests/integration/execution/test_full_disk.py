@@ -12,7 +12,8 @@ from flows.benchmark import run_benchmark
 from flows.execution.failures import stop_if_disk_is_full
 from flows.planning.selection import Selection
 from flows.reports import build as report
-from flows.tracking.store import Tracking
+from flows.tracking.schema import Kind
+from flows.tracking.store import open_store
 from tests.conftest import empty_store
 from tests.integration.conftest import MOTIONS, SUBJECTS, write_params
 
@@ -41,15 +42,15 @@ def test_a_full_disk_stops_the_benchmark_and_loses_nothing(disk, dataset, tmp_pa
     )
     with pytest.raises(DiskFullError):
         run_benchmark(load_params(), Selection())
-    kept = set(Tracking(load_params().tracking).finished("adapter").values())
+    kept = set(open_store(load_params().tracking).finished(Kind.ADAPTER).values())
     assert kept
     subprocess.run(["mount", "-o", f"remount,{ENOUGH}", str(disk)], check=True)
     outcome = run_benchmark(load_params(), Selection())
     assert (outcome.finished, outcome.failed) == (len(SUBJECTS) * len(MOTIONS), 0)
-    found = Tracking(load_params().tracking)
-    assert kept < set(found.finished("adapter").values())
-    assert len(found.runs("adapter")) == len(SUBJECTS) + len(MOTIONS)
-    for run_id in (*found.finished("adapter").values(), *found.finished("cell").values()):
+    found = open_store(load_params().tracking)
+    assert kept < set(found.finished(Kind.ADAPTER).values())
+    assert len(found.runs(Kind.ADAPTER)) == len(SUBJECTS) + len(MOTIONS)
+    for run_id in (*found.finished(Kind.ADAPTER).values(), *found.finished(Kind.CELL).values()):
         found.fetch(run_id)  # whole, and what was stored
 
 

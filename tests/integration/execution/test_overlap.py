@@ -10,7 +10,8 @@ from flows.benchmark import run_benchmark
 from flows.execution import cells
 from flows.planning.estimate import forecast
 from flows.planning.selection import Selection
-from flows.tracking.store import KEY, Tracking
+from flows.tracking.schema import Kind, Tag
+from flows.tracking.store import open_store
 from tests.conftest import empty_store
 from tests.integration.conftest import write_params
 
@@ -51,11 +52,11 @@ def test_the_next_video_is_sampled_while_one_is_scored_and_nothing_else_changes(
 
 def results():
     """The hash of every video and its scores, by key."""
-    tracking = Tracking(load_params().tracking)
+    tracking = open_store(load_params().tracking)
     return {
-        run.data.tags[KEY]: (
-            sha256_file(tracking.fetch(run.info.run_id)),
+        run.data.tags[Tag.KEY]: (
+            sha256_file(tracking.artifacts.fetch(run.info.run_id)),
             {name: value for name, value in run.data.metrics.items() if not name.startswith(("seconds.", "bytes"))},
         )
-        for run in tracking.runs("cell")
+        for run in tracking.runs(Kind.CELL)
     }

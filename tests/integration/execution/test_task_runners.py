@@ -28,8 +28,8 @@ from flows.execution import cells as making
 from flows.execution import task_runners
 from flows.execution.task_runners import one_server, task_runner
 from flows.planning.selection import Selection
-from flows.tracking.leases import WORKER
-from flows.tracking.store import KEY, KIND, REASON, Tracking, tagged
+from flows.tracking.schema import Kind, Tag, tagged
+from flows.tracking.store import open_store
 from tests.integration.conftest import MOTIONS, SUBJECTS, write_params
 
 RAY = ExecutionParams(runner="ray", workers=2)
@@ -56,17 +56,20 @@ def cells(folder, dataset, execution):
     """Run the miniature in a folder; its outcome, its cells, and who made them and their adapters."""
     with miniature(folder, dataset, execution) as params:
         outcome = run_benchmark(params, Selection())
-        tracking = Tracking(params.tracking)
-        found = tracking.runs("adapter") + tracking.runs("cell")
-        return outcome, cells_of(tracking), {run.data.tags[WORKER] for run in found}
+        tracking = open_store(params.tracking)
+        found = tracking.runs(Kind.ADAPTER) + tracking.runs(Kind.CELL)
+        return outcome, cells_of(tracking), {run.data.tags[Tag.WORKER] for run in found}
 
 
 def cells_of(tracking):
     """Video and scores of every cell, each of which is there once."""
-    runs = {(run.data.params["subject"], run.data.params["motion"]): run for run in tracking.runs("cell")}
-    assert len(runs) == len(tracking.runs("cell"))
+    runs = {(run.data.params["subject"], run.data.params["motion"]): run for run in tracking.runs(Kind.CELL)}
+    assert len(runs) == len(tracking.runs(Kind.CELL))
     return {
-        cell: (sha256_file(tracking.fetch(run.info.run_id)), {name: run.data.metrics[name] for name in SCORES})
+        cell: (
+            sha256_file(tracking.artifacts.fetch(run.info.run_id)),
+            {name: run.data.metrics[name] for name in SCORES},
+        )
         for cell, run in runs.items()
     }
 
@@ -104,23 +107,23 @@ def killed_at(kind, params):
 
 def kill_the_first(kind, params, ended):
     """Kill the process that is at the first run of a kind, as the system does where memory ends."""
-    tracking = Tracking(params.tracking)
-    condition = tagged({KIND: kind}) + " and attributes.status = 'RUNNING'"
+    tracking = open_store(params.tracking)
+    condition = tagged({Tag.KIND: kind}) + " and attributes.status = 'RUNNING'"
     while not ended.wait(0.02):
         for run in tracking.client.search_runs([tracking.experiment], condition):
-            _, pid, _ = run.data.tags[WORKER].split("/")
+            _, pid, _ = run.data.tags[Tag.WORKER].split("/")
             os.kill(int(pid), signal.SIGKILL)
             return
 
 
 def at_once(params, others, monkeypatch):
     """Two benchmarks of everything, in this process and as ``others`` says; the first is at a cell until the second has another."""
-    tracking, sample = Tracking(params.tracking), making.sample_video
+    tracking, sample = open_store(params.tracking), making.sample_video
     before = {run.info.run_id for run in attempts(tracking)}
 
     def has_another(key):
         new = [run for run in attempts(tracking) if run.info.run_id not in before and made_elsewhere(run)]
-        return any(run.data.tags[KEY] != key for run in new)
+        return any(run.data.tags[Tag.KEY] != key for run in new)
 
     def sampled(resources, plan, *rest):
         while not (second.done() or has_another(plan.key)):  # which takes long where the machine is busy
@@ -138,11 +141,11 @@ def at_once(params, others, monkeypatch):
 
 def attempts(tracking):
     """Every run of a cell, whatever became of it."""
-    return tracking.client.search_runs([tracking.experiment], tagged({KIND: "cell"}))
+    return tracking.client.search_runs([tracking.experiment], tagged({Tag.KIND: "cell"}))
 
 
 def made_elsewhere(run):
-    return f"/{os.getpid()}/" not in run.data.tags[WORKER]
+    return f"/{os.getpid()}/" not in run.data.tags[Tag.WORKER]
 
 
 def test_a_process_that_is_killed_stops_the_benchmark_and_two_at_once_do_the_rest(
@@ -151,20 +154,20 @@ def test_a_process_that_is_killed_stops_the_benchmark_and_two_at_once_do_the_res
     with miniature(tmp_path / "killed", dataset, {"runner": "processes", "workers": 2}) as params:
         with pytest.raises(OutOfMemoryError), killed_at("cell", params):
             run_benchmark(params, Selection(subjects="dog"))
-        tracking = Tracking(params.tracking)
-        adapters, made = tracking.finished("adapter"), tracking.finished("cell")
+        tracking = open_store(params.tracking)
+        adapters, made = tracking.finished(Kind.ADAPTER), tracking.finished(Kind.CELL)
         assert len(adapters) == 1 + len(MOTIONS)
         for outcome in at_once(params, ExecutionParams(runner="processes", workers=1), monkeypatch):
             assert (outcome.finished, outcome.failed) == (len(alone), 0)
         assert cells_of(tracking) == alone
-        rest = [run for run in tracking.runs("cell") if run.data.tags[KEY] not in made]
+        rest = [run for run in tracking.runs(Kind.CELL) if run.data.tags[Tag.KEY] not in made]
         assert {made_elsewhere(run) for run in rest} == {True, False}, "each did some"
-        assert len(tracking.runs("adapter")) == len(SUBJECTS + MOTIONS)
-        assert adapters.items() <= tracking.finished("adapter").items()
+        assert len(tracking.runs(Kind.ADAPTER)) == len(SUBJECTS + MOTIONS)
+        assert adapters.items() <= tracking.finished(Kind.ADAPTER).items()
         every = tracking.client.search_runs([tracking.experiment])
         assert not [run for run in every if run.info.status == "RUNNING"]
-        (stopped,) = [run for run in every if run.data.tags[KIND] == "benchmark" and run.info.status == "FAILED"]
-        assert "a worker process was killed" in stopped.data.tags[REASON]
+        (stopped,) = [run for run in every if run.data.tags[Tag.KIND] == "benchmark" and run.info.status == "FAILED"]
+        assert "a worker process was killed" in stopped.data.tags[Tag.REASON]
 
 
 LISTENING = """

@@ -15,11 +15,10 @@ from flows.execution.resources import Resources
 from flows.planning.selection import Selection
 from flows.registry import history as decisions
 from flows.registry.comparison import weigh
-from flows.registry.history import EVIDENCE
 from flows.registry.models import aliases, fetch_version, registered_models, version, versions
-from flows.registry.promotion import PROPOSAL, Proposal, promote, rollback
-from flows.registry.versions import METHOD, NON_COMMERCIAL, SCORE, SCORED_BY, register_adapter
-from flows.tracking.store import KEY, SHA256
+from flows.registry.promotion import Proposal, promote, rollback
+from flows.registry.versions import register_adapter
+from flows.tracking.schema import Artifact, Kind, Tag, score_tag
 from tests.integration.conftest import MOTIONS
 from tests.support.registry_trials import (
     COMPOSITION,
@@ -42,27 +41,27 @@ def test_every_adapter_and_the_composition_is_a_version_and_the_first_is_champio
         assert aliases(tracking(), name) == {"champion": 1}
         assert history(name) == [("first version", None, 1)]
         (only,) = versions(tracking(), name)
-        assert sha256_file(fetch_version(tracking(), only)) == only.tags[SHA256]
+        assert sha256_file(fetch_version(tracking(), only)) == only.tags[Tag.SHA256]
 
 
 def test_a_version_says_what_it_is_of_and_how_well_it_does(first):
     (dog,) = versions(tracking(), DOG)
     run = tracking().get(dog.run_id)
-    assert run.data.tags[KEY] == dog.tags[KEY] and run.data.tags["dreamvideo.name"] == "dog"
-    assert dog.tags["dreamvideo.data_hash"] == run.data.tags["dreamvideo.data_hash"]
-    assert (dog.tags[METHOD], dog.tags["dreamvideo.licence"], dog.tags[NON_COMMERCIAL]) == (
+    assert run.data.tags[Tag.KEY] == dog.tags[Tag.KEY] and run.data.tags[Tag.NAME] == "dog"
+    assert dog.tags[Tag.DATA_HASH] == run.data.tags[Tag.DATA_HASH]
+    assert (dog.tags[Tag.METHOD], dog.tags[Tag.LICENCE], dog.tags[Tag.NON_COMMERCIAL]) == (
         "dreamvideo",
         "CC0-1.0",
         "false",
     )
-    scores = [cell.data.metrics for cell in tracking().runs("cell")]
+    scores = [cell.data.metrics for cell in tracking().runs(Kind.CELL)]
     for metric in ("clip_t", "dino_i", "motion_magnitude"):
-        assert float(dog.tags[SCORE + metric]) == pytest.approx(sum(s[metric] for s in scores) / 2, abs=1e-6)
-    assert dog.tags[SCORED_BY] == first.run_id
+        assert float(dog.tags[score_tag(metric)]) == pytest.approx(sum(s[metric] for s in scores) / 2, abs=1e-6)
+    assert dog.tags[Tag.SCORED_BY] == first.run_id
     square = version(tracking(), "motion.pocket.square", 1)
-    (of_square,) = [c.data.metrics for c in tracking().runs("cell") if c.data.params["motion"] == "square"]
-    assert float(square.tags[f"{SCORE}clip_i"]) == pytest.approx(of_square["clip_i"], abs=1e-6)
-    for told in ("CC0-1.0", dog.tags[SHA256], "identity_adapter.steps 2", "## Scores", first.run_id):
+    (of_square,) = [c.data.metrics for c in tracking().runs(Kind.CELL) if c.data.params["motion"] == "square"]
+    assert float(square.tags[score_tag("clip_i")]) == pytest.approx(of_square["clip_i"], abs=1e-6)
+    for told in ("CC0-1.0", dog.tags[Tag.SHA256], "identity_adapter.steps 2", "## Scores", first.run_id):
         assert told in dog.description
 
 
@@ -71,7 +70,7 @@ def test_a_benchmark_that_reuses_everything_registers_nothing_new(first):
     assert again.reused == 2 and again.proposals == []
     for model in registered_models(tracking()):
         (only,) = versions(tracking(), model.name)
-        assert only.tags[SCORED_BY] == first.run_id, "the same scores are not written again"
+        assert only.tags[Tag.SCORED_BY] == first.run_id, "the same scores are not written again"
         assert history(model.name) == [("first version", None, 1)]
 
 
@@ -88,7 +87,7 @@ def test_two_workers_that_register_at_once_make_one_version_of_a_model_that_was_
     for thread in both:
         thread.join()
     (only,) = versions(tracking(), name)
-    assert only.tags[KEY] == plan.key
+    assert only.tags[Tag.KEY] == plan.key
     assert aliases(tracking(), name) == {"champion": int(only.version)}
     assert history(name) == [("first version", None, int(only.version))], "the history is not that of the deleted one"
 
@@ -105,7 +104,7 @@ def test_a_profile_without_a_policy_and_a_method_without_training_register_nothi
 def test_a_new_recipe_makes_a_challenger_and_the_benchmark_proposes_it(second):
     assert aliases(tracking(), DOG) == {"champion": 1, "challenger": 2}
     assert second.proposals == [Proposal(DOG, 1, 2, passes=True, promoted=False, reason="")]
-    (kept,) = tracking().read_json(second.run_id, PROPOSAL)
+    (kept,) = tracking().artifacts.read_json(second.run_id, Artifact.PROPOSAL)
     assert (kept["model"], kept["champion"], kept["challenger"], kept["passes"]) == (DOG, 1, 2, True)
     assert len(kept["pairs"]) == 2
     assert history() == [("first version", None, 1)], "a proposal moves nothing"
@@ -132,11 +131,11 @@ def test_a_promotion_moves_the_champion_and_keeps_its_evidence(second):
     assert aliases(tracking(), DOG) == {"champion": 2}
     assert history() == [("first version", None, 1), ("promotion", 1, 2)]
     last = decisions.decisions(tracking(), DOG)[-1]
-    kept = json.loads(tracking().fetch(last.run_id).read_text())
+    kept = json.loads(tracking().artifacts.fetch(last.run_id).read_text())
     assert kept["passes"] and kept["comparisons"][0]["metric"] == "clip_t"
     assert (last.who, last.cells) == (decisions.who(), 2)
     assert tracking().get(last.run_id).data.metrics["clip_t.bound"] == kept["comparisons"][0]["bound"]
-    assert tracking().download(last.run_id, EVIDENCE).exists()
+    assert tracking().artifacts.download(last.run_id, Artifact.EVIDENCE).exists()
 
 
 @pytest.mark.parametrize(

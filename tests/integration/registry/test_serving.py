@@ -17,7 +17,7 @@ import requests
 from dreamvideo.errors import InputError
 from flows.registry.models import aliases, version
 from flows.registry.promotion import promote
-from flows.tracking.store import SHA256
+from flows.tracking.schema import Tag
 from tests.integration.conftest import MOTIONS
 from tests.support.registry_trials import COMPOSITION, DOG, cell_of, params, selection_of, tracking
 
@@ -29,7 +29,7 @@ def test_the_composition_gives_the_bytes_of_the_benchmark(composition):
         cells = [cell_of(number, motion) for motion in MOTIONS]
         answer = composition.predict([selection_of(cell) for cell in cells])
         for cell, made in zip(cells, answer.to_dict("records"), strict=True):
-            assert base64.b64decode(made["video"]) == tracking().fetch(cell.info.run_id).read_bytes()
+            assert base64.b64decode(made["video"]) == tracking().artifacts.fetch(cell.info.run_id).read_bytes()
             assert made["identity"] == f"{DOG}/{number}"
             assert made["motion"].startswith(f"motion.pocket.{cell.data.params['motion']}/")
 
@@ -81,7 +81,7 @@ def test_the_scoring_server_answers_and_says_what_is_wrong(served):
     row = selection_of(cell)
     answer = requests.post(served, json={"dataframe_records": [row]}, timeout=60)
     (made,) = answer.json()["predictions"]
-    assert base64.b64decode(made["video"]) == tracking().fetch(cell.info.run_id).read_bytes()
+    assert base64.b64decode(made["video"]) == tracking().artifacts.fetch(cell.info.run_id).read_bytes()
     refused = requests.post(served, json={"dataframe_records": [row | {"subject": "dgo"}]}, timeout=60)
     assert refused.status_code == 400 and "did you mean 'dog'?" in refused.json()["message"]
 
@@ -106,8 +106,8 @@ def test_weights_that_are_not_what_was_registered_are_refused(composition):
     with pytest.raises(mlflow.MlflowException, match="not what was stored"):
         fresh.predict(selection_of(cell_of(1, "square")))
     path.write_bytes(original)
-    tracking().client.set_model_version_tag(DOG, dog.version, SHA256, "0" * 64)
+    tracking().client.set_model_version_tag(DOG, dog.version, Tag.SHA256, "0" * 64)
     with pytest.raises(mlflow.MlflowException, match="says another SHA-256 than the registry"):
         fresh.predict(selection_of(cell_of(1, "square")))
-    tracking().client.set_model_version_tag(DOG, dog.version, SHA256, dog.tags[SHA256])
+    tracking().client.set_model_version_tag(DOG, dog.version, Tag.SHA256, dog.tags[Tag.SHA256])
     fresh.predict(selection_of(cell_of(1, "square")))

@@ -19,6 +19,7 @@ from moto.server import ThreadedMotoServer
 from dreamvideo.dataset.catalog import load_catalog, verify_files
 from dreamvideo.errors import DamagedError
 from flows.tracking.provenance import data_hash, git_commit
+from flows.tracking.schema import Kind
 from tests.integration.conftest import PATIENCE, REPOSITORY, free_port, wait_for
 from tests.support.project import Project
 from tests.unit.flows.servers.test_containers import SECRETS, dreamvideo_commands, instruction, interpolated
@@ -153,17 +154,17 @@ def test_a_worker_without_credentials_keeps_and_fetches_what_lies_in_the_bucket(
         monkeypatch.setenv(name, str(tmp_path / "none"))
     (tmp_path / "video.mp4").write_bytes(b"a video")
     tracking = project.tracking()
-    with tracking.run("cell", "dog x square", f"{1:064x}", {}) as record:
+    with tracking.run(Kind.CELL, "dog x square", f"{1:064x}", {}) as record:
         tracking.keep(record, tmp_path / "video.mp4")
-    with tracking.run("cell", "dog x wave_up", f"{2:064x}", {}) as other:
+    with tracking.run(Kind.CELL, "dog x wave_up", f"{2:064x}", {}) as other:
         tracking.keep(other, tmp_path / "video.mp4")  # the store holds more than what is lost below
     (stored,) = [one for one in bucket.objects.all() if record.run_id in one.key]
     assert stored.key.startswith("benchmarks/") and stored.key.endswith(f"/{record.run_id}/artifacts/video.mp4")
     assert stored.get()["Body"].read() == b"a video"
-    assert tracking.fetch(record.run_id).read_bytes() == b"a video"
+    assert tracking.artifacts.fetch(record.run_id).read_bytes() == b"a video"
     stored.put(Body=b"another")
     with pytest.raises(DamagedError, match=r"video\.mp4 is not what was stored"):
-        tracking.fetch(record.run_id)
+        tracking.artifacts.fetch(record.run_id)
     stored.delete()
     with pytest.raises(DamagedError, match=r"video\.mp4 is missing"):
-        tracking.fetch(record.run_id)
+        tracking.artifacts.fetch(record.run_id)

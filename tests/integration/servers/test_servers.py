@@ -19,7 +19,8 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from dreamvideo.params import TrackingParams
 from flows.servers import alerts
-from flows.tracking.store import Tracking
+from flows.tracking.schema import Kind, Tag
+from flows.tracking.store import open_store
 from tests.integration.conftest import free_port, wait_for
 from tests.support.project import Project, miniature
 
@@ -97,8 +98,8 @@ def test_a_second_run_waits_for_the_worker_and_both_ends_are_told(project, told)
     assert project.state(first)["state_type"] == "COMPLETED" and ended["state_type"] == "FAILED"
     assert ended["start_time"] >= project.state(first)["end_time"]
     tracking = project.tracking()
-    (adapter,) = tracking.runs("adapter")
-    assert adapter.data.tags["dreamvideo.name"] == "square" and tracking.fetch(adapter.info.run_id).exists()
+    (adapter,) = tracking.runs(Kind.ADAPTER)
+    assert adapter.data.tags[Tag.NAME] == "square" and tracking.artifacts.fetch(adapter.info.run_id).exists()
     # One that gets no answer in time is posted again.
     completed, failed = sorted(wait_for(lambda: len(set(told[1])) >= 2 and set(told[1])))
     assert completed.startswith("train-motion completed: ") and completed.endswith(
@@ -138,8 +139,8 @@ def test_a_server_that_is_killed_in_the_middle_of_a_run_is_started_again_and_the
     ended = project.ended(run)
     assert ended["state_type"] == "COMPLETED", ended
     tracking = project.tracking()
-    (adapter,) = [one for one in tracking.runs("adapter") if one.data.tags["dreamvideo.name"] == name]
-    assert tracking.fetch(adapter.info.run_id).exists()
+    (adapter,) = [one for one in tracking.runs(Kind.ADAPTER) if one.data.tags[Tag.NAME] == name]
+    assert tracking.artifacts.fetch(adapter.info.run_id).exists()
 
 
 def test_a_killed_worker_is_told_by_what_it_ran_and_what_waits_for_it_and_the_next_one_does_the_rest(
@@ -167,7 +168,7 @@ def test_a_killed_worker_is_told_by_what_it_ran_and_what_waits_for_it_and_the_ne
     project.server("up")
     ended = project.ended(scheduled)
     assert ended["state_type"] == "COMPLETED", ended
-    (cell,) = project.tracking().runs("cell")
+    (cell,) = project.tracking().runs(Kind.CELL)
     assert (cell.data.params["subject"], cell.data.params["motion"]) == ("dog", "square")
 
 
@@ -197,14 +198,14 @@ def test_down_ends_every_process_and_keeps_the_data(project):
     store = TrackingParams(
         uri=f"sqlite:///{project.folder}/mlflow.db", artifacts=Path("unused"), experiment="dreamvideo"
     )
-    tracking = Tracking(store)
-    assert sorted(run.data.tags["dreamvideo.name"] for run in tracking.runs("adapter")) == [
+    tracking = open_store(store)
+    assert sorted(run.data.tags[Tag.NAME] for run in tracking.runs(Kind.ADAPTER)) == [
         "dog",
         "square",
         "van",
         "wave_up",
     ]
-    assert tracking.fetch(tracking.runs("cell")[0].info.run_id).exists()
+    assert tracking.artifacts.fetch(tracking.runs(Kind.CELL)[0].info.run_id).exists()
 
 
 def test_the_same_on_postgresql_by_one_setting(postgresql, tmp_path, dataset):
@@ -219,8 +220,8 @@ def test_the_same_on_postgresql_by_one_setting(postgresql, tmp_path, dataset):
         ended = project.ended(project.run("train-motion", name="square"))
         assert ended["state_type"] == "COMPLETED", ended
         tracking = project.tracking()
-        (adapter,) = tracking.runs("adapter")
-        assert adapter.data.tags["dreamvideo.name"] == "square" and tracking.fetch(adapter.info.run_id).exists()
+        (adapter,) = tracking.runs(Kind.ADAPTER)
+        assert adapter.data.tags[Tag.NAME] == "square" and tracking.artifacts.fetch(adapter.info.run_id).exists()
         with create_engine(postgresql).connect() as connection:
             count = text("SELECT table_schema, count(*) FROM information_schema.tables GROUP BY 1")
             tables = dict(tuple(row) for row in connection.execute(count))

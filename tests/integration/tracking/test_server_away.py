@@ -15,8 +15,9 @@ from dreamvideo.errors import DamagedError, InputError
 from dreamvideo.params import TrackingParams
 from flows.servers.services import QUIET
 from flows.tracking import leases as claims
-from flows.tracking.leases import claimed
-from flows.tracking.store import Tracking
+from flows.tracking.leases import leased_run
+from flows.tracking.schema import Kind
+from flows.tracking.store import open_store
 from tests.conftest import empty_store
 from tests.integration.conftest import PATIENCE, free_port
 
@@ -68,9 +69,9 @@ def server(tmp_path_factory):
 
 def test_work_goes_on_and_is_logged_when_the_server_is_back(server, tmp_path, monkeypatch):
     monkeypatch.setattr(claims, "HEARTBEAT", 5.0)  # several beats meet no server
-    tracking = Tracking(TrackingParams(uri=server.url, artifacts=tmp_path / "unused", experiment="away"))
+    tracking = open_store(TrackingParams(uri=server.url, artifacts=tmp_path / "unused", experiment="away"))
     video = tmp_path / "video.mp4"
-    with claimed(tracking, "cell", "dog x wave_up", KEY, {}) as record:
+    with leased_run(tracking, Kind.CELL, "dog x wave_up", KEY, {}) as record:
         server.stop()
         assert not server.answers()
         back = threading.Timer(AWAY, server.start)
@@ -79,22 +80,22 @@ def test_work_goes_on_and_is_logged_when_the_server_is_back(server, tmp_path, mo
         record.metrics["clip_t"] = 0.5
         tracking.keep(record, video)
     back.join(PATIENCE)
-    run = tracking.find("cell", KEY)
+    run = tracking.find(Kind.CELL, KEY)
     assert run.data.metrics["clip_t"] == 0.5
-    assert tracking.fetch(run.info.run_id).read_bytes() == b"frames"
+    assert tracking.artifacts.fetch(run.info.run_id).read_bytes() == b"frames"
 
 
 def test_a_server_that_is_away_is_not_told_as_lost_data(server, tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-    tracking = Tracking(TrackingParams(uri=server.url, artifacts=tmp_path / "unused", experiment="away"))
+    tracking = open_store(TrackingParams(uri=server.url, artifacts=tmp_path / "unused", experiment="away"))
     video = tmp_path / "video.mp4"
     video.write_bytes(b"frames")
-    with tracking.run("cell", "dog x wave_up", KEY, {}) as record:
+    with tracking.run(Kind.CELL, "dog x wave_up", KEY, {}) as record:
         tracking.keep(record, video)
     with pytest.raises(InputError, match="no run 'nothing'"):
         tracking.get("nothing")
     with pytest.raises(DamagedError):
-        tracking.download(record.run_id, "cells.json")
+        tracking.artifacts.download(record.run_id, "cells.json")
     server.stop()
     for ask in (tracking.get, tracking.fetch):
         with pytest.raises(MlflowException, match="refused"):

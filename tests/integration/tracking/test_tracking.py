@@ -4,6 +4,7 @@ import os
 import shutil
 import socket
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from mlflow import MlflowClient
@@ -11,8 +12,8 @@ from mlflow.exceptions import MlflowException
 
 from dreamvideo.errors import DamagedError, InputError
 from dreamvideo.params import TrackingParams
-from flows.tracking.reuse import reuse
-from flows.tracking.store import REASON, Tracking
+from flows.tracking.schema import Kind, Tag
+from flows.tracking.store import Tracking, open_store
 from tests.conftest import empty_store
 
 
@@ -25,12 +26,11 @@ def params(tmp_path):
 def test_the_environment_names_another_store(params, tmp_path, monkeypatch):
     shutil.copyfile(empty_store(), tmp_path / "other.db")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/other.db")
-    tracking = Tracking(params)
-    with tracking.run("cell", "a cell", "key", {}):
+    tracking = open_store(params)
+    with tracking.run(Kind.CELL, "a cell", "key", {}):
         pass
     assert (tmp_path / "other.db").read_bytes() != empty_store().read_bytes()
     assert (tmp_path / "one.db").read_bytes() == empty_store().read_bytes(), "it was left alone"
-    assert tracking.params.uri == f"sqlite:///{tmp_path}/one.db", "what is stored as a parameter stays"
 
 
 def test_an_experiment_that_another_machine_makes_at_the_same_time_is_taken(params, monkeypatch):
@@ -44,7 +44,7 @@ def test_an_experiment_that_another_machine_makes_at_the_same_time_is_taken(para
         return found
 
     monkeypatch.setattr(MlflowClient, "get_experiment_by_name", beaten)
-    assert [Tracking(params).experiment] == made
+    assert [open_store(params).experiment] == made
 
 
 @pytest.mark.parametrize(
@@ -60,10 +60,8 @@ def test_an_experiment_that_another_machine_makes_at_the_same_time_is_taken(para
         ("sqlite:///mlflow.db", "sqlite:///mlflow.db"),
     ],
 )
-def test_a_password_is_not_shown(params, uri, shown):
-    tracking = Tracking(params)
-    tracking.uri = uri
-    assert tracking.shown_uri == shown
+def test_a_password_is_not_shown(uri, shown):
+    assert Tracking(SimpleNamespace(tracking_uri=uri), "0").shown_uri == shown
 
 
 def test_a_servers_password_is_in_no_error(params, monkeypatch):
@@ -75,24 +73,24 @@ def test_a_servers_password_is_in_no_error(params, monkeypatch):
         monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://ann:a%2Fsecret@127.0.0.1:{port}")
         with pytest.raises(MlflowException) as refused:
-            Tracking(params)
+            open_store(params)
     assert str(port) in str(refused.value) and "secret" not in str(refused.value)
     assert (os.environ["MLFLOW_TRACKING_USERNAME"], os.environ["MLFLOW_TRACKING_PASSWORD"]) == ("ann", "a/secret")
 
 
 def test_a_password_is_in_no_reason(params):
-    tracking = Tracking(params)
-    with pytest.raises(RuntimeError), tracking.run("cell", "a cell", "key", {}) as record:
+    tracking = open_store(params)
+    with pytest.raises(RuntimeError), tracking.run(Kind.CELL, "a cell", "key", {}) as record:
         raise RuntimeError("cannot reach postgresql://ann:secret@db/mlflow")
-    assert "ann:***@db" in tracking.get(record.run_id).data.tags[REASON]
+    assert "ann:***@db" in tracking.get(record.run_id).data.tags[Tag.REASON]
 
 
 @pytest.mark.parametrize(("steps", "requests"), [(0, 1), (799, 1), (1600, 3)])
 def test_all_that_a_run_records_is_written_in_as_few_requests_as_the_store_allows(params, monkeypatch, steps, requests):
-    tracking, asked = Tracking(params), []
+    tracking, asked = open_store(params), []
     real = tracking.client.log_batch
     monkeypatch.setattr(tracking.client, "log_batch", lambda *given, **named: asked.append(1) or real(*given, **named))
-    with tracking.run("adapter", "an adapter", "key", {}) as record:
+    with tracking.run(Kind.ADAPTER, "an adapter", "key", {}) as record:
         record.metrics["seconds"] = 1.5
         record.curves["loss"] = {step: float(step) for step in range(steps)}
         record.params |= {f"param.{number}": number for number in range(100)}
@@ -106,73 +104,73 @@ def test_all_that_a_run_records_is_written_in_as_few_requests_as_the_store_allow
 @pytest.mark.parametrize("run_id", ["nothing", "not a run's id"])
 def test_an_unknown_run_is_one_sentence(params, run_id):
     with pytest.raises(InputError, match=f"no run {run_id!r} in sqlite"):
-        Tracking(params).get(run_id)
+        open_store(params).get(run_id)
 
 
 def test_a_missing_artifact_is_one_sentence(params, tmp_path):
-    tracking = Tracking(params)
+    tracking = open_store(params)
     (tmp_path / "other.json").write_text("{}")
-    with tracking.run("benchmark", "a benchmark", "0" * 64, {}) as record:
-        tracking.attach(record.run_id, tmp_path / "other.json")
+    with tracking.run(Kind.BENCHMARK, "a benchmark", "0" * 64, {}) as record:
+        tracking.artifacts.attach(record.run_id, tmp_path / "other.json")
     with pytest.raises(InputError, match=r"its artifact cells\.json is missing; delete this run"):
-        tracking.download(record.run_id, "cells.json")
+        tracking.artifacts.download(record.run_id, "cells.json")
 
 
 def test_a_further_artifact_that_was_tampered_with_is_refused(params, tmp_path):
-    tracking, rows = Tracking(params), tmp_path / "cells.json"
+    tracking, rows = open_store(params), tmp_path / "cells.json"
     rows.write_text('[{"key": "one"}]')
-    with tracking.run("benchmark", "a benchmark", "0" * 64, {}) as record:
-        tracking.attach(record.run_id, rows)
-    assert tracking.read_json(record.run_id, "cells.json") == [{"key": "one"}]
+    with tracking.run(Kind.BENCHMARK, "a benchmark", "0" * 64, {}) as record:
+        tracking.artifacts.attach(record.run_id, rows)
+    assert tracking.artifacts.read_json(record.run_id, "cells.json") == [{"key": "one"}]
     (tmp_path / "mlruns" / record.run_id / "artifacts/cells.json").write_text("[]")
     with pytest.raises(InputError, match=r"its artifact cells\.json is not what was stored; delete the run"):
-        tracking.read_json(record.run_id, "cells.json")
+        tracking.artifacts.read_json(record.run_id, "cells.json")
     rows.write_text("[]")  # as a report that is built again replaces the one before
-    tracking.attach(record.run_id, rows)
-    assert tracking.read_json(record.run_id, "cells.json") == []
+    tracking.artifacts.attach(record.run_id, rows)
+    assert tracking.artifacts.read_json(record.run_id, "cells.json") == []
 
 
 def test_an_artifact_of_a_run_that_recorded_no_hash_of_it_is_given_as_it_is(params, tmp_path):
-    tracking, rows = Tracking(params), tmp_path / "cells.json"
+    tracking, rows = open_store(params), tmp_path / "cells.json"
     rows.write_text("[]")
-    with tracking.run("benchmark", "a benchmark", "0" * 64, {}) as record:
+    with tracking.run(Kind.BENCHMARK, "a benchmark", "0" * 64, {}) as record:
         tracking.client.log_artifact(record.run_id, str(rows))
-    assert tracking.read_json(record.run_id, "cells.json") == []
+    assert tracking.artifacts.read_json(record.run_id, "cells.json") == []
 
 
 @pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="no file here that exists and cannot be read by root")
 def test_an_artifact_that_is_there_but_cannot_be_copied_is_not_called_missing(params, tmp_path):
-    tracking, artifact = Tracking(params), tmp_path / "weights.bin"
+    tracking, artifact = open_store(params), tmp_path / "weights.bin"
     artifact.write_bytes(b"weights")
-    with tracking.run("adapter", "identity dog", "0" * 64, {}) as record:
+    with tracking.run(Kind.ADAPTER, "identity dog", "0" * 64, {}) as record:
         tracking.keep(record, artifact)
     stored = tmp_path / "mlruns" / record.run_id / "artifacts/weights.bin"
     stored.unlink()
     stored.symlink_to("/proc/self/mem")  # is there, but cannot be read from its beginning
     with pytest.raises(MlflowException, match=r"weights\.bin"):
-        tracking.fetch(record.run_id)
+        tracking.artifacts.fetch(record.run_id)
 
 
 def test_each_download_is_a_file_of_its_own_for_an_earlier_one_may_be_in_use(params, tmp_path):
     artifact = tmp_path / "weights.bin"
     artifact.write_bytes(bytes(range(256)))
-    tracking = Tracking(params)
-    with tracking.run("adapter", "identity dog", "0" * 64, {}) as record:
+    tracking = open_store(params)
+    with tracking.run(Kind.ADAPTER, "identity dog", "0" * 64, {}) as record:
         tracking.keep(record, artifact)
-    first, second = tracking.fetch(record.run_id), tracking.fetch(record.run_id)
+    first, second = tracking.artifacts.fetch(record.run_id), tracking.artifacts.fetch(record.run_id)
     assert first != second
     assert first.read_bytes() == second.read_bytes() == artifact.read_bytes()
 
 
 def test_a_store_whose_artifacts_are_not_mounted_has_not_lost_them(params, tmp_path):
-    tracking = Tracking(params)
+    tracking = open_store(params)
     (tmp_path / "video.mp4").write_bytes(b"frames")
-    with tracking.run("cell", "a cell", "key", {}) as record:
+    with tracking.run(Kind.CELL, "a cell", "key", {}) as record:
         tracking.keep(record, tmp_path / "video.mp4")
     params.artifacts.rename(tmp_path / "elsewhere")
     with pytest.raises(InputError, match="is not there or holds nothing") as refused:
-        reuse(tracking, record.run_id)
+        tracking.artifacts.reuse(record.run_id)
     assert not isinstance(refused.value, DamagedError)
     (tmp_path / "elsewhere").rename(params.artifacts)
-    assert reuse(tracking, record.run_id).read_bytes() == b"frames"
+    assert tracking.artifacts.reuse(record.run_id).read_bytes() == b"frames"
     assert tracking.get(record.run_id).info.status == "FINISHED"

@@ -13,6 +13,7 @@ from flows.execution.adapters import adapter_schema
 from flows.execution.cells import load_adapter
 from flows.execution.resources import Resources
 from flows.planning.keys import AdapterPlan
+from flows.tracking.schema import Kind
 from tests.conftest import empty_store
 from tests.support.tiny import TinyModel
 
@@ -33,7 +34,7 @@ def run_id(resources, tmp_path):
     """A trained adapter's run."""
     path = tmp_path / "adapter.safetensors"
     save_weights(path, {"up.weight": torch.ones(3)}, adapter_schema(resources, PLAN))
-    with resources.tracking.run("adapter", "motion zigzag", PLAN.key, {}) as record:
+    with resources.tracking.run(Kind.ADAPTER, "motion zigzag", PLAN.key, {}) as record:
         resources.tracking.keep(record, path)
     return record.run_id
 

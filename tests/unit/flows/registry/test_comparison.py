@@ -7,10 +7,10 @@ import pytest
 from mlflow.entities.model_registry import ModelVersion, ModelVersionTag
 
 from dreamvideo.params import PromotionParams, TrackingParams, load_params
-from flows.execution.cells import COMPOSITION, MOTION_KEY, SCORING, SUBJECT_KEY
 from flows.registry.comparison import weigh
 from flows.tracking import store as tracking_module
-from flows.tracking.store import KEY, Tracking
+from flows.tracking.schema import Kind, Tag
+from flows.tracking.store import open_store
 from tests.conftest import empty_store
 
 ROOT = Path(__file__).resolve().parents[4]
@@ -19,7 +19,7 @@ MOTIONS = ["circle", "square", "wave_up"]
 
 
 def version(number: int) -> ModelVersion:
-    return ModelVersion(DOG, str(number), 0, tags=[ModelVersionTag(KEY, f"key of {number}")])
+    return ModelVersion(DOG, str(number), 0, tags=[ModelVersionTag(Tag.KEY, f"key of {number}")])
 
 
 @pytest.fixture
@@ -27,11 +27,16 @@ def tracking(tmp_path):
     """Cells of two versions, of which the second scores 0.1 higher."""
     shutil.copyfile(empty_store(), tmp_path / "mlflow.db")
     params = TrackingParams(uri=f"sqlite:///{tmp_path}/mlflow.db", artifacts=tmp_path / "mlruns", experiment="evidence")
-    tracking = Tracking(params)
+    tracking = open_store(params)
     for number in (1, 2):
         for motion in MOTIONS:
-            tags = {SUBJECT_KEY: f"key of {number}", MOTION_KEY: motion, COMPOSITION: "one", SCORING: "one"}
-            with tracking.run("cell", f"dog x {motion}", f"{number}{motion}", tags) as record:
+            tags = {
+                Tag.SUBJECT_KEY: f"key of {number}",
+                Tag.MOTION_KEY: motion,
+                Tag.COMPOSITION_KEY: "one",
+                Tag.SCORING_KEY: "one",
+            }
+            with tracking.run(Kind.CELL, f"dog x {motion}", f"{number}{motion}", tags) as record:
                 record.params |= {"subject": "dog", "motion": motion, "prompt": "a *", "seed": 0}
                 record.metrics["clip_t"] = 0.2 + 0.1 * number
     return tracking

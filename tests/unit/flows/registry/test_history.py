@@ -17,11 +17,12 @@ from dreamvideo.errors import ConflictError
 from dreamvideo.files import content_key
 from dreamvideo.params import TrackingParams, load_params
 from flows.cli import model as cli_model
-from flows.registry.history import FIRST, ORDINAL, PROMOTION, decide, decisions, settle
-from flows.registry.models import BORN, aliases
+from flows.registry.history import FIRST, PROMOTION, decide, decisions, settle
+from flows.registry.models import aliases
 from flows.registry.promotion import rollback
 from flows.registry.versions import register_version
-from flows.tracking.store import KEY, Tracking, by_key
+from flows.tracking.schema import Kind, Tag, by_key
+from flows.tracking.store import Tracking, open_store
 from tests.conftest import empty_store
 
 ROOT = Path(__file__).resolve().parents[4]
@@ -39,7 +40,7 @@ def params(tmp_path):
 @pytest.fixture
 def tracking(params):
     """A store with a champion and a challenger."""
-    tracking = Tracking(params)
+    tracking = open_store(params)
     for number in (1, 2):
         register(tracking, number)
     assert aliases(tracking, DOG) == {"champion": 1, "challenger": 2}
@@ -48,9 +49,9 @@ def tracking(params):
 
 def register(tracking: Tracking, number: int) -> None:
     key = f"{number:064x}"
-    run = tracking.find("adapter", key)
+    run = tracking.find(Kind.ADAPTER, key)
     if run is None:
-        with tracking.run("adapter", "identity dog", key, {}) as record:
+        with tracking.run(Kind.ADAPTER, "identity dog", key, {}) as record:
             pass
         run = tracking.get(record.run_id)
     register_version(tracking, DOG, key, run, "", {}, "card")
@@ -70,7 +71,7 @@ def start(work, *arguments) -> multiprocessing.Process:
 
 def signalled(params: TrackingParams, call: str, number: signal.Signals) -> Tracking:
     """A store whose user gets a signal as it makes a call."""
-    tracking = Tracking(params)
+    tracking = open_store(params)
     real = getattr(tracking.client, call)
 
     def with_signal(*arguments):
@@ -113,7 +114,7 @@ def test_a_first_version_whose_registration_was_killed_becomes_champion(params):
     worker = start(register_first_signalled, params, "set_registered_model_alias", signal.SIGKILL)
     worker.join(PATIENCE)
     assert worker.exitcode == -signal.SIGKILL
-    tracking = Tracking(params)
+    tracking = open_store(params)
     assert aliases(tracking, DOG) == {}
     register(tracking, 1)
     assert aliases(tracking, DOG) == {"champion": 1} and history(tracking) == FIRST_TWO[:1]
@@ -155,7 +156,7 @@ def test_a_move_that_the_store_refused_is_made_at_the_next_look_unless_someone_o
 
 def test_a_decision_that_was_made_before_moves_were_marked_is_left_alone(tracking):
     decide(tracking, DOG, PROMOTION, 1, 2, {})
-    tracking.client.delete_tag(decisions(tracking, DOG)[-1].run_id, "dreamvideo.move")
+    tracking.client.delete_tag(decisions(tracking, DOG)[-1].run_id, Tag.MOVE)
     tracking.client.set_registered_model_alias(DOG, "champion", "1")
     settle(tracking, DOG)
     assert aliases(tracking, DOG) == {"champion": 1}
@@ -180,11 +181,11 @@ def test_a_model_whose_decisions_were_deleted_is_decided_over_again_and_its_hist
 
 
 def test_a_model_whose_older_decisions_have_no_ordinal_is_decided_over_again(tracking):
-    (first,) = tracking.runs("promotion")
-    for tag in (ORDINAL, *by_key("promotion", first.data.tags[KEY])):
+    (first,) = tracking.runs(Kind.PROMOTION)
+    for tag in (Tag.ORDINAL, *by_key(Kind.PROMOTION, first.data.tags[Tag.KEY])):
         tracking.client.delete_tag(first.info.run_id, tag)
-    older = content_key([DOG, first.data.tags[BORN], 1])  # a number was its place
-    for tag in by_key("promotion", older):
+    older = content_key([DOG, first.data.tags[Tag.BORN], 1])  # a number was its place
+    for tag in by_key(Kind.PROMOTION, older):
         tracking.client.set_tag(first.info.run_id, tag, "promotion")
     for previous, version in ((1, 2), (2, 1)):
         decide(tracking, DOG, PROMOTION, previous, version, {})

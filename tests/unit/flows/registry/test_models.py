@@ -6,11 +6,11 @@ import pytest
 from dreamvideo.errors import InputError
 from dreamvideo.roles import Role
 from evaluation.statistics import CELL
-from flows.execution.cells import SCORING
 from flows.registry.cards import adapter_card, composition_card, with_scores
 from flows.registry.comparison import _paired
 from flows.registry.history import AUTOMATIC, FIRST, PROMOTION, ROLLBACK, Decision, undone_by_rollback
 from flows.registry.models import adapter_model, checked_name, composition_model, role_of
+from flows.tracking.schema import Tag
 
 NAME = "identity.pocket.dog"
 
@@ -125,7 +125,7 @@ def test_a_champion_that_was_moved_by_other_means_is_not_rolled_back():
 def cells(*rows) -> pd.DataFrame:
     """Cells of one subject and prompt: motion, seed, how it was scored, the other adapter and settings, run id."""
     made = [("dog", motion, "a *", seed, scored, others, run) for motion, seed, scored, others, run in rows]
-    return pd.DataFrame(made, columns=[*CELL, SCORING, "others", "run_id"])
+    return pd.DataFrame(made, columns=[*CELL, Tag.SCORING_KEY, "others", "run_id"])
 
 
 def pairs(challenger, champion) -> list[tuple]:

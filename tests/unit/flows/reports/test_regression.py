@@ -1,6 +1,5 @@
 """Whether scores fell from one benchmark to the next, on runs as a benchmark leaves them in MLflow."""
 
-import json
 import shutil
 from itertools import count
 from pathlib import Path
@@ -10,14 +9,14 @@ import pytest
 
 from dreamvideo.params import load_params
 from evaluation.metrics import metric_names
-from flows.reports.build import FACTS
-from flows.reports.compare import CELLS
 from flows.reports.regression import regression
-from flows.tracking.store import Tracking
+from flows.tracking.records import CellRecord, Facts, keep_record
+from flows.tracking.schema import Kind, Tag
+from flows.tracking.store import open_store
 from tests.conftest import empty_store
 
-FACTS_OF_ALL = {"base_model": "one", "metric_encoders": "one"}
-TAGS = {"dreamvideo.profile": "pocket", "dreamvideo.method": "dreamvideo", "dreamvideo.data_hash": "a.dir"}
+FACTS = Facts(notice="", base_model="one", metric_encoders="one", software={}, machine={}, oracle_accuracy={})
+TAGS = {Tag.PROFILE: "pocket", Tag.METHOD: "dreamvideo", Tag.DATA_HASH: "a.dir"}
 
 
 @pytest.fixture
@@ -31,25 +30,23 @@ def params(tmp_path):
 
 
 @pytest.fixture
-def benchmark(params, tmp_path):
+def benchmark(params):
     """Record a benchmark of 4 x 4 combinations whose scores are shifted; returns its id."""
-    tracking, noise = Tracking(params.tracking), np.random.default_rng(0)
+    tracking, noise = open_store(params.tracking), np.random.default_rng(0)
     spread, number = noise.normal(0, 0.01, (4, 4)), count()
 
-    def record(facts=FACTS_OF_ALL, tags=TAGS, seed=0, **shifts):
+    def record(facts=FACTS, tags=TAGS, seed=0, **shifts):
         rows = []
         for subject in range(4):
             for motion in range(4):
                 key = f"cell {next(number)}"
-                with tracking.run("cell", key, key, {}) as cell:
+                with tracking.run(Kind.CELL, key, key, {}) as cell:
                     cell.metrics = {name: 0.5 + shifts.get(name, 0) + spread[subject, motion] * (1 + shifts.get(name, 0))
                                     for name in metric_names()}  # fmt: skip
-                combination = {"subject": str(subject), "motion": str(motion), "prompt": "a *", "seed": seed}
-                rows.append(combination | {"run_id": cell.run_id})
-        with tracking.run("benchmark", "benchmark", "key", tags) as run:
-            for name, content in ((CELLS, rows), (FACTS, facts)):
-                (tmp_path / name).write_text(json.dumps(content))
-                tracking.attach(run.run_id, tmp_path / name)
+                row = {"key": key, "subject": str(subject), "motion": str(motion), "prompt": "a *", "seed": seed}
+                rows.append(CellRecord(**row, run_id=cell.run_id, reused=False))
+        with tracking.run(Kind.BENCHMARK, "benchmark", "key", tags) as run:
+            keep_record(tracking, run.run_id, params, tuple(rows), facts)
         return run.run_id
 
     return record
@@ -78,16 +75,16 @@ def test_a_metric_that_cannot_be_worse_does_not_count(params, benchmark):
 
 def test_only_the_same_method_on_the_same_data_is_held_against(params, benchmark):
     first = benchmark()
-    benchmark(tags=TAGS | {"dreamvideo.method": "another"}, clip_t=0.4)
+    benchmark(tags=TAGS | {Tag.METHOD: "another"}, clip_t=0.4)
     fallen = benchmark(clip_t=-0.1)
     assert regression(params, fallen).before == first
-    assert regression(params, benchmark(tags=TAGS | {"dreamvideo.data_hash": "b.dir"}, clip_t=-0.3)) is None
+    assert regression(params, benchmark(tags=TAGS | {Tag.DATA_HASH: "b.dir"}, clip_t=-0.3)) is None
 
 
 def test_benchmarks_that_do_not_compare_are_passed_over(params, benchmark):
     before = benchmark()
     benchmark(seed=7, clip_t=-0.2)
-    benchmark(facts=FACTS_OF_ALL | {"metric_encoders": "another"}, clip_t=0.3)
+    benchmark(facts=FACTS.model_copy(update={"metric_encoders": "another"}), clip_t=0.3)
     assert regression(params, benchmark(clip_t=-0.1)).before == before
 
 

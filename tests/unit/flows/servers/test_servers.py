@@ -21,7 +21,7 @@ from flows.servers.services import (
     server_settings,
     worker_service,
 )
-from flows.tracking.store import Tracking
+from flows.tracking.store import open_store
 from tests.conftest import empty_store
 
 PARAMS = Path(__file__).resolve().parents[4] / "params.yaml"
@@ -133,7 +133,7 @@ def test_without_a_database_the_store_of_the_commands_is_served_and_created_firs
     service = mlflow_service(server_settings(), params)
     assert service.environment["MLFLOW_BACKEND_STORE_URI"] == params.tracking.uri
     # Where artifacts are does not depend on whether a server stood between.
-    experiment = Tracking(params.tracking).client.get_experiment_by_name(params.tracking.experiment)
+    experiment = open_store(params.tracking).client.get_experiment_by_name(params.tracking.experiment)
     assert experiment.artifact_location == option(service, "--default-artifact-root")
     served = params.model_copy(update={"tracking": params.tracking.model_copy(update={"uri": "http://127.0.0.1:5000"})})
     with pytest.raises(InputError, match="which is a server already"):
@@ -166,5 +166,5 @@ def test_a_store_that_is_used_is_not_passed_on_to_other_processes(tmp_path, monk
     else:
         monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     store = TrackingParams(uri=f"sqlite:///{tmp_path}/mlflow.db", artifacts=tmp_path, experiment="one")
-    Tracking(store)
+    open_store(store)
     assert os.environ.get("MLFLOW_TRACKING_URI") == exported

@@ -1,13 +1,15 @@
+"""Temporary folders of processes, and of those that were killed."""
+
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from flows.tracking import scratch
+from flows.tracking.artifacts import PREFIX, _remove_abandoned, scratch_folder
 
 MAKE = """
 import sys
-from flows.tracking.scratch import scratch_folder
+from flows.tracking.artifacts import scratch_folder
 folder = scratch_folder()
 print(folder.name, flush=True)
 sys.stdin.read()
@@ -26,8 +28,8 @@ def test_what_a_killed_process_left_is_removed_by_the_next_and_nothing_that_is_i
     killed.kill()
     killed.wait()
     assert left.is_dir() and used.is_dir()
-    with scratch.scratch_folder() as mine:
-        scratch._remove_abandoned()
+    with scratch_folder() as mine:
+        _remove_abandoned()
         assert not left.parent.exists() and used.is_dir() and Path(mine).is_dir()
     assert not Path(mine).exists()
     living.communicate("")
@@ -35,6 +37,6 @@ def test_what_a_killed_process_left_is_removed_by_the_next_and_nothing_that_is_i
 
 
 def test_folders_of_others_stay():
-    with tempfile.TemporaryDirectory(prefix=scratch.PREFIX) as other:
-        scratch._remove_abandoned()
+    with tempfile.TemporaryDirectory(prefix=PREFIX) as other:
+        _remove_abandoned()
         assert Path(other).is_dir()
