@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,8 +35,21 @@ class Suite:
         self._references: dict[str, tuple[Tensor, Tensor]] = {}
         self._truths = {name: s.truth for name, s in self.known_subjects.items() if s.truth}
 
-    def score_video(self, path: Path, subject: Subject, motion: Motion, prompt: str) -> dict[str, float]:
-        """Every metric of one saved video; NaN if a metric does not apply."""
+    def score_video(
+        self, path: Path, subject: Subject, motion: Motion, prompt: str, metrics: Sequence[str] | None = None
+    ) -> dict[str, float]:
+        """Score a saved video.
+
+        Args:
+            path: of the video.
+            subject: that the video should show.
+            motion: that the subject should do.
+            prompt: with the placeholder ``*``.
+            metrics: names; None stands for all.
+
+        Returns:
+            Scores by metric; NaN where a metric does not apply.
+        """
         saved, fps = read_clip(path)
         frames = resize_frames(saved, self.encoders.frame_size)
         clip_references, dino_references = self._reference_embeddings(subject)
@@ -53,7 +67,8 @@ class Suite:
                 subject_index=names.index(subject.name) if subject.name in names else None,
                 centroids=read[1] if read else None,
                 trajectories=true_trajectories(motion, len(frames), fps),
-            )
+            ),
+            metrics,
         )
 
     def _reference_embeddings(self, subject: Subject) -> tuple[Tensor, Tensor]:

@@ -24,6 +24,8 @@ class Metric:
         bounds: the lowest and the highest possible score.
         format: how a score is printed, as for ``format``.
         order: place among the metrics, in tables and reports.
+        revision: raise it when the code of the metric changes its scores. Then a benchmark computes this metric again
+            for every finished video, and no other.
     """
 
     score: Score
@@ -35,6 +37,7 @@ class Metric:
     bounds: tuple[float, float] = (-1.0, 1.0)
     format: str = ".3f"
     order: int = 100
+    revision: int = 1
 
     def __call__(self, features: VideoFeatures) -> float:
         """The score of one video; NaN if unknown."""

@@ -16,12 +16,13 @@ from dreamvideo.files import seed_from
 from dreamvideo.memory import memory_explained, sampling_remedy, scoring_remedy
 from dreamvideo.sample import invert_latents, sample_latents
 from dreamvideo.weights import read_weights
+from evaluation.metrics import metric_revisions
 from flows.execution.adapters import adapter_schema, load_motion, to_bytes
 from flows.execution.progress import bar
 from flows.execution.resources import Resources, resources_for
 from flows.planning.keys import AdapterPlan, CellPlan, VideoPlan
 from flows.tracking.leases import LeaseHeldError, leased_run
-from flows.tracking.schema import Artifact, Figure, Kind, Param, Tag, adapter_param, flatten
+from flows.tracking.schema import Artifact, Figure, Kind, Param, Tag, adapter_param, flatten, revision_tags
 
 Tensors = dict[str, torch.Tensor]
 
@@ -92,6 +93,7 @@ def run_cell(
         with memory_explained(f"scoring {name}", scoring_remedy(resources.params.execution)):
             record.metrics |= resources.suite.score_video(path, subject, motion, plan.prompt)
         record.metrics[Figure.SECONDS_SCORING] = time.monotonic() - generated
+        record.tags |= revision_tags(metric_revisions())
         resources.tracking.keep(record, path)
     return record.run_id
 

@@ -1,24 +1,27 @@
-"""Make what a benchmark is missing: adapters, then cells. One that fails is told and counted, and the others go on."""
+"""Make what a benchmark is missing: adapters, then cells. If one fails, it is printed and counted, and the others go on."""
 
 from collections.abc import Callable, Iterator
 
-from mlflow.entities import Run
 from prefect import task
 from rich.text import Text
 
+from dreamvideo.errors import DamagedError
 from dreamvideo.params import Params
 from dreamvideo.roles import Role
+from evaluation.metrics import metric_revisions
 from flows.execution.adapters import train_adapter_task
 from flows.execution.cells import run_cell_task
 from flows.execution.failures import stop_if_disk_is_full
 from flows.execution.progress import bar, console
 from flows.execution.resources import resources_for
+from flows.execution.scoring import score_cell_task, scores_key
 from flows.execution.task_runners import overlapping_results, results
 from flows.planning.keys import AdapterPlan, CellPlan
 from flows.planning.plan import Plan
 from flows.tracking.leases import live_run, share_work
 from flows.tracking.records import CellRecord
 from flows.tracking.schema import Kind, Tag
+from flows.tracking.scores import FinishedCell, finished_cells
 from flows.tracking.store import Tracking
 
 REPEATED = Tag.PROFILE, Tag.DATA_HASH, Tag.GIT_COMMIT  # what a reused cell repeats of the run that made it
@@ -82,66 +85,93 @@ def train_missing(tracking: Tracking, plan: Plan, params: Params) -> dict[str, s
 def run_missing(
     tracking: Tracking, plan: Plan, adapters: dict[str, str], params: Params, parent: str
 ) -> tuple[CellRecord, ...]:
-    """Run the cells that have no finished run.
+    """Run the cells that have no finished run, and score finished cells with the metrics that they lack.
+
+    Args:
+        tracking: where cells are recorded.
+        plan: of the benchmark.
+        adapters: run ids of the trained adapters, by key.
+        params: of the profile.
+        parent: id of the benchmark's run.
 
     Returns:
-        What became of every cell of the plan.
+        What became of every cell of the plan. A cell that lacks a score has failed.
     """
-    finished = {run.data.tags[Tag.KEY]: run for run in tracking.runs(Kind.CELL)}
-    made = tracking.finished(Kind.CELL, by=Tag.GENERATION_KEY)
-    runs: dict[str, str | None] = {}
-    reused: set[str] = set()
-    params_json = params.model_dump_json()
+    revisions, params_json = metric_revisions(), params.model_dump_json()
+    finished = {cell.key: cell for cell in finished_cells(tracking)}
+    videos = {cell.run.data.tags.get(Tag.GENERATION_KEY): cell.run_id for cell in finished.values()}
+    records: dict[str, CellRecord] = {}
+    missing: list[CellPlan] = []
 
-    def reuse(cell: CellPlan, run: Run) -> None:
-        runs[cell.key] = run.info.run_id
-        reused.add(cell.key)
-        _list_reused(tracking, cell, run, parent)
+    def record(cell: CellPlan, run_id: str | None, reused: bool = False, scores: dict[str, str] | None = None) -> None:
+        place = {"subject": cell.subject, "motion": cell.motion, "prompt": cell.prompt, "seed": cell.seed}
+        records[cell.key] = CellRecord(key=cell.key, **place, run_id=run_id, reused=reused, scores=scores or {})
 
-    def conclude(cell: CellPlan, run: Callable[[], str | None]) -> bool:
-        try:
-            run_id = run()
-        except Exception as error:  # a failed cell is a failed cell: recorded, counted, shown, tried again
-            stop_if_disk_is_full(error)
-            console.print(Text(f"failed: {cell.subject} x {cell.motion}: {error}", "red"))
-            runs[cell.key] = None
-            return True
-        if run_id:
-            runs[cell.key] = run_id
-            return True
-        elsewhere = tracking.find(Kind.CELL, cell.key)  # another worker has it, or has just finished it
-        if elsewhere:
-            reuse(cell, elsewhere)
-        return elsewhere is not None
+    def fail(cell: CellPlan, error: Exception) -> None:
+        console.print(Text(f"failed: {cell.subject} x {cell.motion}: {error}", "red"))
+        record(cell, None)
+
+    def reuse(cell: CellPlan, found: FinishedCell) -> None:
+        scores = found.added(revisions)
+        record(cell, found.run_id, True, scores)
+        _list_reused(tracking, cell, found, scores, parent)
 
     def attempt(cells: list[CellPlan]) -> Iterator[tuple[CellPlan, bool]]:
-        given = overlapping_results(
-            params.execution,
-            run_cell_task,
-            cells,
-            lambda cell: (params_json, cell, adapters, parent, made.get(cell.generation_key)),
-        )
-        return ((cell, conclude(cell, run)) for cell, run in given)
+        arguments = lambda cell: (params_json, cell, adapters, parent, videos.get(cell.generation_key))  # noqa: E731
+        for cell, result in overlapping_results(params.execution, run_cell_task, cells, arguments):
+            run_id, error = _ended(result)
+            if error:
+                fail(cell, error)
+            elif run_id:
+                record(cell, run_id)
+            elif elsewhere := tracking.find(Kind.CELL, cell.key):  # another worker has finished it
+                reuse(cell, FinishedCell(elsewhere))
+            yield cell, cell.key in records
+
+    def attempt_scores(cells: list[CellPlan]) -> Iterator[tuple[CellPlan, bool]]:
+        lacking = {cell.key: finished[cell.key].lacking(revisions) for cell in cells}
+        arguments = lambda cell: (params_json, cell, finished[cell.key].run_id, lacking[cell.key], parent)  # noqa: E731
+        for cell, result in overlapping_results(params.execution, score_cell_task, cells, arguments):
+            _, error = _ended(result)
+            there = finished[cell.key]
+            if isinstance(error, DamagedError):
+                missing.append(cell)
+            elif error:
+                fail(cell, error)
+            elif run := tracking.find(Kind.SCORES, scores_key(cell, there.run_id, lacking[cell.key])):
+                reuse(cell, FinishedCell(there.run, {run.info.run_id: run, **there.later}))
+            yield cell, cell.key in records or cell in missing
 
     with bar("combinations", len(plan.cells)) as line:
+        show = lambda: line.at(len(records))  # noqa: E731
+        unscored = []
         for cell in plan.cells:
-            if cell.key in finished:
+            if cell.key not in finished:
+                missing.append(cell)
+            elif finished[cell.key].lacking(revisions):
+                unscored.append(cell)
+            else:
                 reuse(cell, finished[cell.key])
-                line.step()
-        share_work([cell for cell in plan.cells if cell.key not in finished], attempt, line.step)
-    return tuple(
-        CellRecord(
-            key=cell.key, subject=cell.subject, motion=cell.motion, prompt=cell.prompt, seed=cell.seed,
-            run_id=runs[cell.key], reused=cell.key in reused,
-        )
-        for cell in plan.cells
-    )  # fmt: skip
+                show()
+        share_work(unscored, attempt_scores, show)
+        share_work(missing, attempt, show)
+    return tuple(records[cell.key] for cell in plan.cells)
 
 
-def _list_reused(tracking: Tracking, cell: CellPlan, run: Run, parent: str) -> None:
-    """A child of this benchmark that repeats what a cell that was there records, and says where its video is."""
+def _ended(result: Callable[[], str | None]) -> tuple[str | None, Exception | None]:
+    """What a task gave: the id of its run, or None if another worker holds the cell; or the error that it raised."""
+    try:
+        return result(), None
+    except Exception as error:  # a failed cell is shown, and the next benchmark tries it again; the others go on
+        stop_if_disk_is_full(error)
+        return None, error
+
+
+def _list_reused(tracking: Tracking, cell: CellPlan, found: FinishedCell, scores: dict[str, str], parent: str) -> None:
+    """A child of this benchmark that repeats the record of a reused cell, and says where its video is."""
+    run = found.run
     tags = {name: value for name, value in run.data.tags.items() if name in REPEATED}
     tags |= {Tag.REUSED_FROM: run.info.run_id, Tag.VIDEO: f"{run.info.artifact_uri}/{run.data.tags[Tag.ARTIFACT]}"}
     with live_run(tracking, Kind.REUSED_CELL, f"{cell.subject} x {cell.motion}", cell.key, tags, parent) as record:
-        record.metrics |= run.data.metrics
+        record.metrics |= run.data.metrics | found.scores(scores)
         record.params |= run.data.params

@@ -11,9 +11,9 @@ from dreamvideo.methods.contract import Method
 from dreamvideo.params import Params
 from dreamvideo.roles import Role
 from dreamvideo.weights import check_weights
-from evaluation.metrics import metric_names
+from flows.tracking.schema import FIRST_METRICS
 
-SCORING_REVISION = 2  # raise it when the code of a metric changes what comes out; a new metric counts by its name
+SCORING_REVISION = 2  # raise it when the features that metrics read change; a metric has a revision of its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +74,14 @@ class Keys:
 
     @cached_property
     def _scoring(self) -> str:
-        """The key of the metrics and their encoders; whoever only generates needs none."""
+        """The key of the metric encoders. Generating a video alone does not need it."""
         evaluation = self.params.evaluation
         check_weights(evaluation.weights)
         return content_key(
             {
                 "encoders": evaluation.encoders,
                 "weights": weights_key(evaluation.weights),
-                "metrics": metric_names(),
+                "metrics": FIRST_METRICS,  # not those of today: a new metric changes no key of a finished cell
                 "subjects": self._truths,
                 "revision": SCORING_REVISION,
             }

@@ -4,17 +4,17 @@ import math
 from dataclasses import asdict, dataclass
 
 import pandas as pd
-from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion
 
 from dreamvideo.errors import InputError, NotComparableError
 from dreamvideo.params import Params, PromotionParams
 from dreamvideo.roles import Role
-from evaluation.metrics import METRICS
+from evaluation.metrics import METRICS, metric_revisions
 from evaluation.non_inferiority import Comparison, check_margins, non_inferiority
 from evaluation.statistics import CELL
 from flows.registry.models import role_of
-from flows.tracking.schema import Kind, Tag
+from flows.tracking.schema import Tag
+from flows.tracking.scores import FinishedCell, finished_cells
 from flows.tracking.store import Tracking
 
 # By what a cell names the version that it used.
@@ -107,21 +107,23 @@ def weigh(tracking: Tracking, params: Params, name: str, challenger: ModelVersio
 def _cells(tracking: Tracking, version: ModelVersion, metrics: list[str]) -> pd.DataFrame:
     """The finished cells that used a version, newest first."""
     used = _USED[role_of(version.name)]
-    runs = tracking.runs(Kind.CELL, {used: version.tags[Tag.KEY]})
+    cells = finished_cells(tracking, {used: version.tags[Tag.KEY]})
     others = sorted(set(_USED.values()) - {used})
     return pd.DataFrame(
-        [_row(run, others, metrics) for run in runs], columns=[*CELL, Tag.SCORING_KEY, "others", "run_id", *metrics]
+        [_row(cell, others, metrics) for cell in cells], columns=[*CELL, Tag.SCORING_KEY, "others", "run_id", *metrics]
     )
 
 
-def _row(run: Run, others: list[str], metrics: list[str]) -> dict:
-    tags, scores = run.data.tags, run.data.metrics
+def _row(cell: FinishedCell, others: list[str], metrics: list[str]) -> dict:
+    """A cell with its scores by the present revisions of the metrics; a score of another revision does not compare."""
+    tags, revisions = cell.run.data.tags, metric_revisions()
+    sources, scores = cell.sources(revisions), cell.scores(cell.added(revisions))
     return {
-        **{column: run.data.params[column] for column in CELL},
+        **{column: cell.run.data.params[column] for column in CELL},
         Tag.SCORING_KEY: tags[Tag.SCORING_KEY],
         "others": tuple(tags[name] for name in others),
-        "run_id": run.info.run_id,
-        **{name: scores.get(name) for name in metrics},
+        "run_id": cell.run_id,
+        **{name: scores.get(name) if name in sources else None for name in metrics},
     }
 
 

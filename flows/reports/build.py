@@ -18,7 +18,8 @@ from flows.execution.progress import bar
 from flows.reports.record import find_benchmark
 from flows.tracking.provenance import data_hash
 from flows.tracking.records import CellRecord, Facts, read_cells, read_facts
-from flows.tracking.schema import Artifact, Figure, Kind, Tag, adapter_param, by_key, scores_of, tagged
+from flows.tracking.schema import Artifact, Figure, Kind, Tag, adapter_param, by_key, tagged
+from flows.tracking.scores import FinishedCell, finished_cells
 from flows.tracking.store import Tracking, open_store
 
 FOLDER = Path("reports")
@@ -67,9 +68,9 @@ def report_data(params: Params, tracking: Tracking, run_id: str) -> ReportData:
     catalog = load_catalog(params.data.root)
     run = find_benchmark(tracking, run_id)
     rows, facts = read_cells(tracking, run_id), read_facts(tracking, run_id)
-    runs = {cell.info.run_id: cell for cell in tracking.runs(Kind.CELL)}
-    cells = [_cell(tracking, catalog, row, runs.get(row.run_id)) for row in rows]
-    trained = _seconds_of_training(tracking, run, [runs[row.run_id] for row in rows if row.run_id in runs])
+    finished = {cell.run_id: cell for cell in finished_cells(tracking)}
+    cells = [_cell(tracking, catalog, row, finished.get(row.run_id)) for row in rows]
+    trained = _seconds_of_training(tracking, run, [finished[row.run_id].run for row in rows if row.run_id in finished])
     return ReportData(
         title="DreamVideo benchmark",
         profile=params.profile,
@@ -83,18 +84,19 @@ def report_data(params: Params, tracking: Tracking, run_id: str) -> ReportData:
     )
 
 
-def _cell(tracking: Tracking, catalog: Catalog, row: CellRecord, run: Run | None) -> CellResult:
+def _cell(tracking: Tracking, catalog: Catalog, row: CellRecord, found: FinishedCell | None) -> CellResult:
     """One cell of a benchmark with what its run recorded."""
     identity = row.model_dump(include={"key", "subject", "motion", "seed", "reused"})
     identity["prompt"] = class_prompt(row.prompt, catalog.subject(row.subject).class_word)
-    if run is None:
+    if found is None:
         return _failed(identity, _reason_of_failure(tracking, row.key))
     try:
-        video = tracking.artifacts.reuse(run.info.run_id)
+        video = tracking.artifacts.reuse(found.run_id)
     except DamagedError as error:
         return _failed(identity, str(error))
-    seconds = run.data.metrics.get(Figure.SECONDS_GENERATING, 0.0) + run.data.metrics.get(Figure.SECONDS_SCORING, 0.0)
-    metrics = scores_of(run.data.metrics)
+    figures = found.run.data.metrics
+    seconds = figures.get(Figure.SECONDS_GENERATING, 0.0) + figures.get(Figure.SECONDS_SCORING, 0.0)
+    metrics = found.scores(row.scores)
     return CellResult(**identity, status="finished", reason="", metrics=metrics, video=video, seconds=seconds)
 
 
@@ -104,10 +106,14 @@ def _failed(identity: dict, reason: str) -> CellResult:
 
 
 def _reason_of_failure(tracking: Tracking, key: str) -> str:
-    """Why the newest run under a key failed."""
-    condition = tagged(by_key(Kind.CELL, key)) + " and attributes.status != 'FINISHED'"
-    found = tracking.client.search_runs([tracking.experiment], condition, max_results=1)
-    return found[0].data.tags.get(Tag.REASON, "no reason recorded") if found else "never ran"
+    """Why the newest run failed that should have made a cell, or scored it."""
+    failed: list[Run] = []
+    for kind in (Kind.CELL, Kind.SCORES):
+        condition = tagged(by_key(kind, key)) + " and attributes.status != 'FINISHED'"
+        failed += tracking.client.search_runs([tracking.experiment], condition, max_results=1)
+    if not failed:
+        return "never ran"
+    return max(failed, key=lambda run: run.info.start_time).data.tags.get(Tag.REASON, "no reason recorded")
 
 
 def _subject(catalog: Catalog, name: str) -> tuple[str, list[Path]]:

@@ -10,7 +10,8 @@ from evaluation.metrics import metric_names
 from evaluation.statistics import CELL, paired_difference
 from flows.reports.record import find_benchmark
 from flows.tracking.records import read_cells, read_facts
-from flows.tracking.schema import Kind, Tag, scores_of
+from flows.tracking.schema import Tag
+from flows.tracking.scores import finished_cells
 from flows.tracking.store import Tracking, open_store
 
 
@@ -62,8 +63,9 @@ def compare_runs(params: Params, first: str, second: str) -> pd.DataFrame:
 
 def benchmark_cells(tracking: Tracking, run_id: str) -> pd.DataFrame:
     """The finished cells of a benchmark, with their scores."""
-    scores = {run.info.run_id: scores_of(run.data.metrics) for run in tracking.runs(Kind.CELL)}
-    rows = [row for row in read_cells(tracking, run_id) if row.run_id in scores]
+    finished = {cell.run_id: cell for cell in finished_cells(tracking)}
+    rows = [row for row in read_cells(tracking, run_id) if row.run_id in finished]
     return pd.DataFrame(
-        [row.model_dump(include=set(CELL)) | scores[row.run_id] for row in rows], columns=[*CELL, *metric_names()]
+        [row.model_dump(include=set(CELL)) | finished[row.run_id].scores(row.scores) for row in rows],
+        columns=[*CELL, *metric_names()],
     )

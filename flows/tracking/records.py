@@ -26,7 +26,7 @@ class CellRecord(BaseModel):
     seed: int
     run_id: str | None  # of the run that made the cell; None for a cell that failed
     reused: bool  # an earlier benchmark made it
-    scores: tuple[str, ...] = ()  # ids of the runs that hold the scores which its own run lacks
+    scores: dict[str, str] = {}  # the metrics that its own run lacks, and the ids of the runs that hold their scores
 
 
 class CellsFile(BaseModel):

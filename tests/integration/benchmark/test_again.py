@@ -1,5 +1,6 @@
 """What a benchmark that runs again finds, makes again, and counts as failed."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import mlflow
@@ -12,13 +13,16 @@ from dreamvideo.files import sha256_file
 from dreamvideo.params import ExecutionParams, load_params
 from dreamvideo.roles import Role
 from evaluation.metrics import METRICS, Metric
+from evaluation.suite import Suite
 from flows.benchmark import run_benchmark
 from flows.execution import adapters as customize
 from flows.execution import cells
 from flows.execution.resources import Resources, _resources_for
 from flows.planning.selection import Selection
 from flows.reports.build import write_report
-from flows.tracking.schema import Kind, Tag
+from flows.reports.compare import benchmark_cells
+from flows.tracking.records import read_cells
+from flows.tracking.schema import Kind, Tag, scores_of
 from flows.tracking.store import open_store
 from tests.integration.benchmark.conftest import runs_of
 from tests.integration.conftest import dreamvideo
@@ -121,20 +125,39 @@ def test_the_same_cell_made_again_gives_the_same_video(first, monkeypatch):
     assert sha256_file(tracking.artifacts.fetch(again.info.run_id)) == before
 
 
-def test_a_new_metric_scores_the_videos_that_are_there(first, brightness, monkeypatch):
-    before = {run.data.params["subject"] + run.data.params["motion"]: run for run in runs_of(Kind.CELL)}
-    monkeypatch.setattr(cells, "sample_video", None)  # nothing may be generated
+def test_a_new_metric_scores_finished_cells_and_generates_or_copies_no_video(first, brightness, monkeypatch):
+    tracking, before = open_store(load_params().tracking), {run.info.run_id: run for run in runs_of(Kind.CELL)}
+    cells_of_first = {record.key: record.run_id for record in read_cells(tracking, first.run_id)}
+    monkeypatch.setattr(cells, "sample_video", lambda *_: pytest.fail("a video was generated"))
+    scored, real = [], Suite.score_video
+    monkeypatch.setattr(Suite, "score_video", lambda *given: scored.append(given[-1]) or real(*given))
     outcome = run_benchmark(load_params(), Selection())
-    assert (outcome.finished, outcome.failed, outcome.reused) == (4, 0, 0)
-    tracking = open_store(load_params().tracking)
-    again = [run for run in runs_of(Kind.CELL) if "brightness" in run.data.metrics]
-    assert len(again) == 4
-    for run in again:
-        old = before[run.data.params["subject"] + run.data.params["motion"]]
-        assert sha256_file(tracking.artifacts.fetch(run.info.run_id)) == sha256_file(
-            tracking.artifacts.fetch(old.info.run_id)
-        )
-        assert run.data.metrics["clip_t"] == old.data.metrics["clip_t"]
+    assert (outcome.finished, outcome.failed, outcome.reused) == (4, 0, 4)
+    assert scored == [["brightness"]] * 4, "no other metric was computed"
+    assert {run.info.run_id for run in runs_of(Kind.CELL)} == before.keys()
+    for record in read_cells(tracking, outcome.run_id):
+        assert record.run_id == cells_of_first[record.key]
+        added = tracking.get(record.scores["brightness"])
+        assert scores_of(added.data.metrics) == {"brightness": 0.25}
+        assert not tracking.client.list_artifacts(added.info.run_id)
+        now = tracking.get(record.run_id).data
+        assert (now.metrics, now.tags) == (before[record.run_id].data.metrics, before[record.run_id].data.tags)
+    table = benchmark_cells(tracking, outcome.run_id)
+    assert (table["brightness"] == 0.25).all() and table["clip_t"].notna().all()
+    assert (
+        "Brightness" in outcome.report.read_text()
+        and "Brightness" not in write_report(load_params(), first.run_id)[1].read_text()
+    )
+    run_benchmark(load_params(), Selection())
+    assert len(scored) == 4, "it is scored once"
+
+
+def test_a_metric_of_another_revision_is_computed_again_and_no_other_is(first, brightness, monkeypatch):
+    run_benchmark(load_params(), Selection())
+    monkeypatch.setitem(METRICS._entries, "brightness", replace(METRICS["brightness"], score=lambda _: 0.5, revision=2))
+    outcome, tracking = run_benchmark(load_params(), Selection()), open_store(load_params().tracking)
+    assert (benchmark_cells(tracking, outcome.run_id)["brightness"] == 0.5).all()
+    assert outcome.reused == 4 and len(runs_of(Kind.SCORES)) == 8, "the scores of the first revision stay"
 
 
 def test_a_damaged_video_that_is_to_be_scored_again_is_generated_instead(first, request, monkeypatch):

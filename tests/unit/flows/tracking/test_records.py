@@ -32,7 +32,7 @@ def stored(tmp_path):
 
 
 def test_cells_come_back_as_they_were_stored(stored):
-    cell = CellRecord(**CELL, scores=("s",))
+    cell = CellRecord(**CELL, scores={"new": "s"})
     assert stored(CellsFile(cells=(cell,)).model_dump_json()) == (cell,)
 
 
