@@ -183,6 +183,11 @@ class Params(Section):
     tracking: TrackingParams
     profile: str = ""
 
+    @property
+    def keeps_registry(self) -> bool:
+        """Whether adapters are registered: only where a policy says when a challenger becomes the champion."""
+        return self.promotion is not None
+
 
 class _File(Section):
     default_profile: str

@@ -1,8 +1,12 @@
-"""Orchestration: Prefect and MLflow live here and nowhere else."""
+"""Orchestration. Prefect and MLflow are used here and nowhere else.
+
+This file is the one place that changes the environment: it turns telemetry off. Libraries read these variables when they
+are imported, so they are set before that.
+"""
 
 import os
 
-# Telemetry off, and no waiting for hubs that cannot be reached; a user's own settings win.
+# No telemetry, and no waiting for servers on the internet. What the user has set stays.
 for _name, _value in {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
@@ -11,7 +15,7 @@ for _name, _value in {
     "DO_NOT_TRACK": "true",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # two lines for every cell
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # MLflow would print two lines for every cell
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "DVC_NO_ANALYTICS": "1",

@@ -50,7 +50,7 @@ def run_benchmark(params: Params, selection: Selection) -> Outcome:
     """
     catalog = load_catalog(params.data.root)
     plan_selection(params, catalog, selection)  # refuses bad names before anything starts
-    if params.promotion:
+    if params.keeps_registry:
         policy_of(params)
     run = benchmark_flow.with_options(task_runner=task_runner(params.execution))
     try:

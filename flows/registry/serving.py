@@ -73,10 +73,10 @@ def register_composition(resources: Resources) -> ModelVersion | None:
     """The version of a profile's composition, logged and registered now if it was not before.
 
     Returns:
-        The version; None where the profile has no policy of promotion, or the method trains nothing to compose.
+        The version; None where the profile keeps no registry, or the method learns nothing to compose.
     """
     params, tracking, base = resources.params, resources.tracking, resources.params.base_model.name
-    if params.promotion is None or not all(map(resources.method.trains, Role)):
+    if not params.keeps_registry or not all(map(resources.method.trains, Role)):
         return None
     name = composition_model(base)
     run_id, _ = make_or_wait(lambda: _log_composition(resources, name))

@@ -31,9 +31,9 @@ def register_adapter(resources: Resources, plan: AdapterPlan, run_id: str) -> Mo
         run_id: of the finished run that trained it.
 
     Returns:
-        The version; None where the profile has no policy of promotion, or the method trains nothing.
+        The version; None where the profile keeps no registry, or the method learns nothing for this role.
     """
-    if resources.params.promotion is None or not resources.method.trains(plan.role):
+    if not resources.params.keeps_registry or not resources.method.trains(plan.role):
         return None
     base = resources.params.base_model.name
     name = adapter_model(plan.role, base, plan.name)
