@@ -75,7 +75,9 @@ def estimate(params: Params, selection: Selection) -> Estimate:
     runs["combinations"] = [run for run in cell_runs if Param.VIDEO_OF not in run.data.params]
     rates = {what: _typical(found, _seconds) for what, found in runs.items()}
     if params.execution.overlap:  # a run then waits for its turn to sample; sampling alone takes the time
-        rates["combinations"] = _typical(runs["combinations"], lambda run: run.data.metrics.get(Figure.SECONDS_GENERATING))
+        rates["combinations"] = _typical(
+            runs["combinations"], lambda run: run.data.metrics.get(Figure.SECONDS_GENERATING)
+        )
     # Every video was scored when it was made. Scoring it again stores it again.
     scored = [run for run in cell_runs if Figure.SECONDS_SCORING in run.data.metrics]
     rates["videos to score again"] = _typical(scored, lambda run: run.data.metrics[Figure.SECONDS_SCORING])

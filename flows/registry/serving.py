@@ -91,7 +91,7 @@ def _log_composition(resources: Resources, name: str) -> str:
     """Keep a profile's composition as a model of MLflow; returns the id of its run.
 
     Raises:
-        Taken: it is there, or another worker is on it.
+        LeaseHeldError: it is there, or another worker is on it.
     """
     content = _content(resources)
     # Where the weights and the data lie decides no video, but it decides whether the model loads.
