@@ -19,7 +19,7 @@ ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
-class Comparison:
+class MetricComparison:
     """The result of one metric over paired cells.
 
     Attributes:
@@ -66,7 +66,7 @@ def check_margins(margins: Mapping[str, float], where: str) -> None:
 
 def non_inferiority(
     challenger: pd.DataFrame, champion: pd.DataFrame, margins: Mapping[str, float], confidence: float, resamples: int
-) -> list[Comparison]:
+) -> list[MetricComparison]:
     """Compare a challenger with a champion over the cells of both.
 
     Args:
@@ -85,13 +85,13 @@ def non_inferiority(
 
 def _compare(
     challenger: pd.DataFrame, champion: pd.DataFrame, metric: str, margin: float, tail: float, resamples: int
-) -> Comparison:
+) -> MetricComparison:
     tables = [table[[*CELL, metric]].rename(columns={metric: "value"}) for table in (challenger, champion)]
     found = paired_difference(*tables, resamples=resamples, level=1 - 2 * tail)
     pairs = tables[0].merge(tables[1], on=CELL, suffixes=(".challenger", ".champion")).dropna()
     higher = METRICS[metric].higher_is_better
     gain, bound = (found.mean, found.low) if higher else (-found.mean, -found.high)
-    return Comparison(
+    return MetricComparison(
         metric,
         pairs["value.challenger"].mean(),
         pairs["value.champion"].mean(),

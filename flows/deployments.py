@@ -96,7 +96,7 @@ def report(run_id: str | None = None, profile: str | None = None) -> str:
 
 @flow(name="promote")
 def promote(name: str, version: int | None = None, profile: str | None = None) -> State:
-    """Make the challenger of a registered model its champion, if the evidence allows it.
+    """Make the challenger of a registered model its champion, if the comparison with the champion allows it.
 
     Args:
         name: of the registered model, as in "identity.pocket.dog".
@@ -109,10 +109,10 @@ def promote(name: str, version: int | None = None, profile: str | None = None) -
     params = load_params(profile=profile)
     from flows.registry.promotion import promote as run
 
-    evidence = run(params, name, version)
-    if evidence and not evidence.passes:
-        raise RuntimeError(f"{name}: version {evidence.challenger} is not promoted: {evidence.reason}")
-    return Completed(message=f"{name}: promoted{f' version {evidence.challenger}' if evidence else ''}")
+    comparison = run(params, name, version)
+    if comparison and not comparison.passes:
+        raise RuntimeError(f"{name}: version {comparison.challenger} is not promoted: {comparison.reason}")
+    return Completed(message=f"{name}: promoted{f' version {comparison.challenger}' if comparison else ''}")
 
 
 def _train(role: Role, name: str, method: str | None, profile: str | None) -> str:

@@ -8,7 +8,7 @@ from rich.table import Table
 from flows.cli.options import Profile, out, profile_params
 
 if TYPE_CHECKING:
-    from flows.registry.comparison import Evidence
+    from flows.registry.comparison import Comparison
 
 app = typer.Typer(
     name="model", no_args_is_help=True, help="The registry: the trained versions, and which of them is in use."
@@ -42,7 +42,7 @@ def list_models(profile: Profile = None) -> None:
 
 @app.command()
 def history(name: Name, profile: Profile = None) -> None:
-    """Show every change of a model's champion: when, who, from, to, and the MLflow run with the evidence."""
+    """Show every change of a model's champion: when, who, from, to, and the MLflow run with the comparison."""
     params = profile_params(profile)
     from flows.registry.history import decisions, missing, settle
     from flows.registry.models import CHAMPION, aliases
@@ -75,15 +75,15 @@ def promote(
     params = profile_params(profile)
     from flows.registry.promotion import promote as run
 
-    evidence = run(params, name, version)
-    if evidence is None:
+    comparison = run(params, name, version)
+    if comparison is None:
         out.print(f"promoted: {name} had no champion to compare with")
         return
-    _show(evidence)
-    if not evidence.passes:
-        out.print(f"[red]not promoted:[/] {evidence.reason}")
+    _show(comparison)
+    if not comparison.passes:
+        out.print(f"[red]not promoted:[/] {comparison.reason}")
         raise typer.Exit(1)
-    out.print(f"promoted: {name} version {evidence.challenger}, was {evidence.champion}")
+    out.print(f"promoted: {name} version {comparison.challenger}, was {comparison.champion}")
 
 
 @app.command()
@@ -96,18 +96,18 @@ def rollback(name: Name, profile: Profile = None) -> None:
     out.print(f"rolled back: {name} version {after} is champion again, was {before}")
 
 
-def _show(evidence: "Evidence") -> None:
+def _show(comparison: "Comparison") -> None:
     """Print what speaks for and against a challenger."""
     from evaluation.metrics import METRICS
 
-    title = f"{evidence.model}: version {evidence.challenger} against champion {evidence.champion}"
+    title = f"{comparison.model}: version {comparison.challenger} against champion {comparison.champion}"
     table = Table("metric", "challenger", "champion", "gain", "at least", "margin", "pairs", "", title=title)
-    for one in evidence.comparisons:
+    for one in comparison.metrics:
         numbers = [f"{one.challenger:.4f}", f"{one.champion:.4f}", f"{one.gain:+.4f}", f"{one.bound:+.4f}"]
         verdict = f"[red]{one.reason}[/]" if one.reason else "within its margin"
         table.add_row(METRICS[one.metric].label, *numbers, f"-{one.margin:g}", str(one.pairs), verdict)
     out.print(table)
     out.print(
-        f"{len(evidence.pairs)} combinations that both finished, and that differ in this version alone; "
-        f"all gains are at least what is said with a confidence of {evidence.confidence:.0%} together (Bonferroni)"
+        f"{len(comparison.pairs)} combinations that both finished, and that differ in this version alone; "
+        f"all gains are at least what is said with a confidence of {comparison.confidence:.0%} together (Bonferroni)"
     )

@@ -10,9 +10,11 @@ from mlflow.entities import Run
 from dreamvideo.dataset.catalog import load_catalog
 from dreamvideo.params import ExecutionParams, Params
 from dreamvideo.roles import Role
+from evaluation.metrics import metric_revisions
 from flows.planning.plan import plan_selection
 from flows.planning.selection import Selection
 from flows.tracking.schema import Figure, Kind, Param, Tag
+from flows.tracking.scores import finished_cells
 from flows.tracking.store import open_store
 
 # Seconds of the default method on this base model, by a worker of one thread with another beside it on two idle cores of
@@ -62,10 +64,9 @@ def estimate(params: Params, selection: Selection) -> Estimate:
     """Estimate a benchmark from the rates that this tracking store holds."""
     tracking = open_store(params.tracking)
     plan = plan_selection(params, load_catalog(params.data.root), selection)
-    adapter_runs, cell_runs = (
-        [run for run in tracking.runs(kind) if run.data.params.get(Param.METHOD) == params.method]
-        for kind in (Kind.ADAPTER, Kind.CELL)
-    )
+    finished = [cell for cell in finished_cells(tracking) if _is_of(cell.run, params.method)]
+    adapter_runs = [run for run in tracking.runs(Kind.ADAPTER) if _is_of(run, params.method)]
+    cell_runs = [cell.run for cell in finished]
     keys = {run.data.tags[Tag.KEY] for run in (*adapter_runs, *cell_runs)}
     videos = {run.data.tags.get(Tag.GENERATION_KEY) for run in cell_runs}
     wanted = {f"{role} adapters": {a.key for a in plan.adapters if a.role is role} for role in Role}
@@ -78,7 +79,7 @@ def estimate(params: Params, selection: Selection) -> Estimate:
         rates["combinations"] = _typical(
             runs["combinations"], lambda run: run.data.metrics.get(Figure.SECONDS_GENERATING)
         )
-    # Every video was scored when it was made. Scoring it again stores it again.
+    # Every video was scored when it was made. Scoring it with other encoders stores it again.
     scored = [run for run in cell_runs if Figure.SECONDS_SCORING in run.data.metrics]
     rates["videos to score again"] = _typical(scored, lambda run: run.data.metrics[Figure.SECONDS_SCORING])
     runs["videos to score again"] = runs["combinations"]
@@ -90,11 +91,18 @@ def estimate(params: Params, selection: Selection) -> Estimate:
             size = _typical(runs[what], _bytes) or (UNMEASURED_BYTES[what] if known else nan)
             work.append(Work(what, len(all_keys), len(all_keys - keys), seconds, size))
     measured = all(rates[one.what] is not None or not one.missing for one in work)
+    lacking = {cell.key for cell in finished if cell.lacking(metric_revisions())} & {cell.key for cell in plan.cells}
+    if lacking:  # its score alone is stored
+        work.append(Work("metrics to add", len(lacking), len(lacking), rates["videos to score again"] or nan, 0.0))
     return Estimate(tuple(work), _workers(params.execution), measured)
 
 
+def _is_of(run: Run, method: str) -> bool:
+    return run.data.params.get(Param.METHOD) == method
+
+
 def _workers(execution: ExecutionParams) -> int:
-    """How many tasks run at once, as far as the profile says it: how many a cluster runs is known to it alone."""
+    """How many tasks run at once, as far as the profile says it. Only a cluster itself knows how many it runs."""
     return 1 if execution.runner == "local" or execution.address else execution.workers
 
 

@@ -1,4 +1,4 @@
-"""What speaks for a challenger: the scores of cells that differ from the champion's in nothing but the version."""
+"""Compare two versions of a model, by the scores of cells that differ in the version alone."""
 
 import math
 from dataclasses import asdict, dataclass
@@ -10,44 +10,44 @@ from dreamvideo.errors import InputError, NotComparableError
 from dreamvideo.params import Params, PromotionParams
 from dreamvideo.roles import Role
 from evaluation.metrics import METRICS, metric_revisions
-from evaluation.non_inferiority import Comparison, check_margins, non_inferiority
+from evaluation.non_inferiority import MetricComparison, check_margins, non_inferiority
 from evaluation.statistics import CELL
 from flows.registry.models import role_of
 from flows.tracking.schema import Tag
 from flows.tracking.scores import FinishedCell, finished_cells
 from flows.tracking.store import Tracking
 
-# By what a cell names the version that it used.
+# The tag by which a cell names the version that it used; None stands for the composition.
 _USED = {Role.SUBJECT: Tag.SUBJECT_KEY, Role.MOTION: Tag.MOTION_KEY, None: Tag.COMPOSITION_KEY}
 
 
 @dataclass(frozen=True)
-class Evidence:
-    """What the cells of two versions say of a promotion."""
+class Comparison:
+    """A challenger and the champion, compared by every metric of the policy."""
 
     model: str
     champion: int
     challenger: int
     confidence: float
-    comparisons: tuple[Comparison, ...]
+    metrics: tuple[MetricComparison, ...]
     pairs: tuple[tuple[str, str], ...]  # run ids of the challenger's cell and of the champion's
 
     @property
     def passes(self) -> bool:
         """Whether no metric of the policy is worse by more than its margin."""
-        return all(comparison.passes for comparison in self.comparisons)
+        return all(metric.passes for metric in self.metrics)
 
     @property
     def reason(self) -> str:
         """Why it does not pass."""
-        return ", ".join(f"{METRICS[one.metric].label}: {one.reason}" for one in self.comparisons if not one.passes)
+        return ", ".join(f"{METRICS[one.metric].label}: {one.reason}" for one in self.metrics if not one.passes)
 
     def as_json(self) -> dict:
-        """All of it as JSON values; what is not known is null."""
-        content = asdict(self) | {"passes": self.passes}
-        for one in content["comparisons"]:
+        """All of it as JSON values; NaN becomes null."""
+        content = asdict(self)
+        for one in content["metrics"]:
             one |= {name: None for name, value in one.items() if isinstance(value, float) and math.isnan(value)}
-        return content
+        return content | {"comparisons": content.pop("metrics"), "passes": self.passes}
 
 
 def policy_of(params: Params) -> PromotionParams:
@@ -65,8 +65,10 @@ def policy_of(params: Params) -> PromotionParams:
     return params.promotion
 
 
-def weigh(tracking: Tracking, params: Params, name: str, challenger: ModelVersion, holder: ModelVersion) -> Evidence:
-    """Hold a version against the champion over the cells of both.
+def compare_versions(
+    tracking: Tracking, params: Params, name: str, challenger: ModelVersion, holder: ModelVersion
+) -> Comparison:
+    """Compare a version with the champion over the cells of both.
 
     Args:
         tracking: where the cells are.
@@ -94,12 +96,12 @@ def weigh(tracking: Tracking, params: Params, name: str, challenger: ModelVersio
         for side in ("challenger", "champion")
     ]
     found = non_inferiority(*tables, policy.margins, policy.confidence, params.evaluation.bootstrap_resamples)
-    return Evidence(
+    return Comparison(
         model=name,
         champion=int(holder.version),
         challenger=int(challenger.version),
         confidence=policy.confidence,
-        comparisons=tuple(found),
+        metrics=tuple(found),
         pairs=tuple(zip(paired["run_id.challenger"], paired["run_id.champion"], strict=True)),
     )
 

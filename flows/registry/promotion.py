@@ -7,7 +7,7 @@ from pathlib import Path
 
 from dreamvideo.errors import InputError, NotComparableError
 from dreamvideo.params import Params
-from flows.registry.comparison import Evidence, policy_of, weigh
+from flows.registry.comparison import Comparison, compare_versions, policy_of
 from flows.registry.history import AUTOMATIC, PROMOTION, ROLLBACK, decide, decisions, settle, undone_by_rollback
 from flows.registry.models import CHALLENGER, CHAMPION, aliases, champion, version
 from flows.tracking.schema import Artifact
@@ -26,8 +26,8 @@ class Proposal:
     reason: str  # why it does not pass; empty where it does
 
 
-def promote(params: Params, name: str, number: int | None = None) -> Evidence | None:
-    """Make a version the champion if the evidence allows it.
+def promote(params: Params, name: str, number: int | None = None) -> Comparison | None:
+    """Make a version the champion if the comparison with the champion allows it.
 
     Args:
         params: of the profile.
@@ -35,7 +35,7 @@ def promote(params: Params, name: str, number: int | None = None) -> Evidence | 
         number: of the version; None takes the challenger.
 
     Returns:
-        The evidence, which says whether it was promoted; None where there was no champion to hold it against.
+        The comparison, which says whether it was promoted; None where there was no champion to compare with.
 
     Raises:
         InputError: no such model or version, nothing to promote, or no cells in common.
@@ -54,10 +54,10 @@ def promote(params: Params, name: str, number: int | None = None) -> Evidence | 
         return None
     if seated[CHAMPION] == int(wanted.version):
         raise InputError(f"{name}: version {wanted.version} is the champion already")
-    evidence = weigh(tracking, params, name, wanted, champion(tracking, name))
-    if evidence.passes:
-        _move(tracking, evidence, PROMOTION)
-    return evidence
+    comparison = compare_versions(tracking, params, name, wanted, champion(tracking, name))
+    if comparison.passes:
+        _move(tracking, comparison, PROMOTION)
+    return comparison
 
 
 def rollback(params: Params, name: str) -> tuple[int, int]:
@@ -95,16 +95,16 @@ def propose(params: Params, tracking: Tracking, names: list[str], run_id: str) -
         numbers = seated[CHAMPION], seated[CHALLENGER]
         try:
             wanted = version(tracking, name, seated[CHALLENGER])
-            evidence = weigh(tracking, params, name, wanted, champion(tracking, name))
+            comparison = compare_versions(tracking, params, name, wanted, champion(tracking, name))
         except NotComparableError as error:
             proposals.append(Proposal(name, *numbers, passes=False, promoted=False, reason=str(error)))
             kept.append({"model": name, "passes": False, "reason": str(error)})
             continue
-        promoted = evidence.passes and params.promotion.automatic
+        promoted = comparison.passes and params.promotion.automatic
         if promoted:
-            _move(tracking, evidence, AUTOMATIC)
-        proposals.append(Proposal(name, *numbers, evidence.passes, promoted, evidence.reason))
-        kept.append(evidence.as_json() | {"reason": evidence.reason})
+            _move(tracking, comparison, AUTOMATIC)
+        proposals.append(Proposal(name, *numbers, comparison.passes, promoted, comparison.reason))
+        kept.append(comparison.as_json() | {"reason": comparison.reason})
     if kept:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / Artifact.PROPOSAL
@@ -113,8 +113,10 @@ def propose(params: Params, tracking: Tracking, names: list[str], run_id: str) -
     return proposals
 
 
-def _move(tracking: Tracking, evidence: Evidence, action: str) -> None:
-    metrics = {"cells": float(len(evidence.pairs))}
-    for one in evidence.comparisons:
+def _move(tracking: Tracking, comparison: Comparison, action: str) -> None:
+    metrics = {"cells": float(len(comparison.pairs))}
+    for one in comparison.metrics:
         metrics |= {f"{one.metric}.gain": one.gain, f"{one.metric}.bound": one.bound}
-    decide(tracking, evidence.model, action, evidence.champion, evidence.challenger, evidence.as_json(), metrics)
+    decide(
+        tracking, comparison.model, action, comparison.champion, comparison.challenger, comparison.as_json(), metrics
+    )

@@ -14,7 +14,7 @@ from flows.cli import model as cli_model
 from flows.execution.resources import Resources
 from flows.planning.selection import Selection
 from flows.registry import history as decisions
-from flows.registry.comparison import weigh
+from flows.registry.comparison import compare_versions
 from flows.registry.models import aliases, fetch_version, registered_models, version, versions
 from flows.registry.promotion import Proposal, promote, rollback
 from flows.registry.versions import register_adapter
@@ -111,9 +111,9 @@ def test_a_new_recipe_makes_a_challenger_and_the_benchmark_proposes_it(second):
 
 
 def test_the_evidence_is_the_difference_of_the_cells_of_both(second):
-    found = weigh(tracking(), params(), DOG, version(tracking(), DOG, 2), version(tracking(), DOG, 1))
+    found = compare_versions(tracking(), params(), DOG, version(tracking(), DOG, 2), version(tracking(), DOG, 1))
     scores = [[cell_of(number, motion).data.metrics["clip_t"] for motion in MOTIONS] for number in (2, 1)]
-    assert found.comparisons[0].gain == pytest.approx((sum(scores[0]) - sum(scores[1])) / 2)
+    assert found.metrics[0].gain == pytest.approx((sum(scores[0]) - sum(scores[1])) / 2)
     assert {pair for pair in found.pairs} == {
         (cell_of(2, motion).info.run_id, cell_of(1, motion).info.run_id) for motion in MOTIONS
     }
@@ -121,8 +121,8 @@ def test_the_evidence_is_the_difference_of_the_cells_of_both(second):
 
 def test_the_shipped_policy_refuses_so_few_cells_and_moves_nothing(second):
     shipped = load_params().promotion
-    evidence = promote(params(policy=shipped), DOG)
-    assert not evidence.passes and "2 motions; needs 7" in evidence.reason
+    comparison = promote(params(policy=shipped), DOG)
+    assert not comparison.passes and "2 motions; needs 7" in comparison.reason
     assert aliases(tracking(), DOG) == {"champion": 1, "challenger": 2} and len(history()) == 1
 
 

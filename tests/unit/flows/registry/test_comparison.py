@@ -7,7 +7,7 @@ import pytest
 from mlflow.entities.model_registry import ModelVersion, ModelVersionTag
 
 from dreamvideo.params import PromotionParams, TrackingParams, load_params
-from flows.registry.comparison import weigh
+from flows.registry.comparison import compare_versions
 from flows.tracking import store as tracking_module
 from flows.tracking.schema import Kind, Tag
 from flows.tracking.store import open_store
@@ -46,6 +46,6 @@ def test_the_cells_of_a_version_count_however_many_pages_of_the_store_they_fill(
     monkeypatch.setattr(tracking_module, "PAGE", 2)
     policy = PromotionParams(confidence=0.6, margins={"clip_t": 0.01})
     params = load_params(ROOT / "params.yaml").model_copy(update={"promotion": policy})
-    evidence = weigh(tracking, params, DOG, version(2), version(1))
-    assert len(evidence.pairs) == len(MOTIONS)
-    assert evidence.comparisons[0].gain == pytest.approx(0.1) and evidence.passes
+    comparison = compare_versions(tracking, params, DOG, version(2), version(1))
+    assert len(comparison.pairs) == len(MOTIONS)
+    assert comparison.metrics[0].gain == pytest.approx(0.1) and comparison.passes
