@@ -1,1 +1,1 @@
-"""Making what a plan holds: the data gate, adapters, cells, and where tasks run."""
+"""Makes what a plan holds: the data gate, adapters, cells, scores, and where tasks run."""

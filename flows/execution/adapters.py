@@ -1,4 +1,4 @@
-"""Train adapters: one MLflow run each, with its loss curve and previews, found again by key."""
+"""Train adapters. Each is one MLflow run with its loss curve and a preview, and is found again by its key."""
 
 import tempfile
 from collections.abc import Callable, Iterator
@@ -26,14 +26,14 @@ from flows.planning.keys import AdapterPlan
 from flows.tracking.leases import LeaseHeldError, leased_run, make_or_wait
 from flows.tracking.schema import Artifact, Kind, Param, Tag, flatten, loss_curve
 
-OnTrained = Callable[[Resources, AdapterPlan, str], object]  # given the id of the adapter's run
+OnTrained = Callable[[Resources, AdapterPlan, str], object]  # called with the id of the adapter's run
 PREVIEWS = {Role.SUBJECT: "preview.png", Role.MOTION: "preview.mp4"}
 PREVIEW_PROMPTS = ("a * on the beach", "a * in the meadow", "a * at night", "a * in the room")
 
 
 @task(name="train-adapter", task_run_name="{plan.role} {plan.name}")
 def train_adapter_task(params_json: str, plan: AdapterPlan) -> str | None:
-    """Train one adapter; returns the id of its run, or None if another worker has it."""
+    """Train one adapter; returns the id of its run, or None if another worker holds the lease."""
     with suppress(LeaseHeldError):
         return train_adapter(resources_for(params_json), plan)
 
@@ -42,7 +42,7 @@ def train_adapter(resources: Resources, plan: AdapterPlan) -> str:
     """Train one adapter and record it; returns the id of its run.
 
     Raises:
-        LeaseHeldError: another worker has it.
+        LeaseHeldError: another worker holds the lease, or has finished it.
     """
     recipe = resources.method.recipe(plan.role)
     tags = resources.provenance | {Tag.ROLE: str(plan.role), Tag.NAME: plan.name}
@@ -71,7 +71,7 @@ def train_adapter(resources: Resources, plan: AdapterPlan) -> str:
 
 @contextmanager
 def threads_of_a_worker(execution: ExecutionParams) -> Iterator[None]:
-    """As many threads as a worker of the profile has: an adapter's last bits depend on them, whatever command trains it."""
+    """Use as many threads as a worker of the profile has. The last bits of an adapter depend on their number."""
     before = torch.get_num_threads()
     torch.set_num_threads(before if execution.runner == "local" else 1)
     try:
@@ -81,7 +81,7 @@ def threads_of_a_worker(execution: ExecutionParams) -> Iterator[None]:
 
 
 def ensure_adapter(resources: Resources, plan: AdapterPlan, on_trained: OnTrained) -> tuple[str, bool]:
-    """Train an adapter if it was not trained before, and tell ``on_trained`` of it then.
+    """Train an adapter that was not trained before, and call ``on_trained`` then.
 
     Returns:
         The id of the adapter's run, and whether it was trained now.
@@ -105,7 +105,7 @@ def customize(params: Params, role: Role, name: str, on_trained: OnTrained) -> t
 
 
 def adapter_schema(resources: Resources, plan: AdapterPlan) -> dict:
-    """What a weight file must say of itself to be used for this plan; a name may change, the content may not."""
+    """What the header of a weight file must say so that this plan can use it. The name is not in it, since it may change."""
     return {"method": resources.method.name, "kind": plan.role, "base_model": resources.base.key, "key": plan.key}
 
 
@@ -162,7 +162,7 @@ def _data(resources: Resources, plan: AdapterPlan) -> SubjectData | MotionData:
 
 
 def preview(resources: Resources, plan: AdapterPlan, trained: Trained, folder: Path) -> Path:
-    """A picture of a subject in several places, or a clip of a motion as its first caption says it."""
+    """Make a preview: of a subject, pictures in several places; of a motion, a clip for its first caption."""
     of_subject = plan.role is Role.SUBJECT
     weights = (trained.tensors, None) if of_subject else (None, trained.tensors)
     generator = torch.Generator().manual_seed(seed_from(plan.key, "preview"))

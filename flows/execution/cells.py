@@ -31,7 +31,7 @@ Tensors = dict[str, torch.Tensor]
 def run_cell_task(
     params_json: str, plan: CellPlan, adapters: dict[str, str], parent: str, made: str | None = None
 ) -> str | None:
-    """Generate and score one combination; returns the id of its run, or None if another worker has it."""
+    """Generate and score one combination; returns the id of its run, or None if another worker holds the lease."""
     with suppress(LeaseHeldError):
         return run_cell(resources_for(params_json), plan, adapters, parent, made)
 
@@ -46,14 +46,14 @@ def run_cell(
         plan: the combination.
         adapters: run ids of the adapters, by key.
         parent: id of the benchmark's run.
-        made: a finished run of the same generation key, whose video is scored again instead of generated again,
-            unless it is damaged.
+        made: id of a finished run of the same generation key. Its video is copied and scored again, because the metric
+            encoders are others. If the video is damaged, it is generated again.
 
     Returns:
         The id of the cell's run.
 
     Raises:
-        LeaseHeldError: another worker has it.
+        LeaseHeldError: another worker holds the lease, or has finished it.
     """
     name = f"{plan.subject} x {plan.motion}"
     with (
@@ -99,7 +99,7 @@ def run_cell(
 
 
 def _copied(resources: Resources, made: str, path: Path) -> bool:
-    """Copy the video of an earlier run; returns False where it is damaged, so that it has to be generated again."""
+    """Copy the video of an earlier run; returns False if it is damaged."""
     try:
         shutil.copyfile(resources.tracking.artifacts.reuse(made), path)
     except DamagedError:
@@ -156,6 +156,6 @@ def load_adapter(resources: Resources, plan: AdapterPlan, run_id: str) -> Tensor
     """The weights of a trained adapter, checked against what the plan needs.
 
     Raises:
-        DamagedError: they are not what was stored; the adapter counts as not trained from now on.
+        DamagedError: they are not what was stored. The adapter counts as not trained from now on.
     """
     return read_weights(resources.adapter_file(run_id), **adapter_schema(resources, plan))[0]

@@ -1,4 +1,4 @@
-"""The data gate of everything that trains or generates: its verdict is a run in MLflow, with the whole result."""
+"""The data gate: nothing trains or generates before the data has passed it. Its result is an MLflow run."""
 
 import json
 import tempfile
@@ -22,30 +22,32 @@ REVISION = 3  # raise it when the expectations change
 
 @task(name="validate-data")
 def gate_task(params_json: str) -> str:
-    """Hold the data against its expectations; returns the id of the run that keeps the result."""
+    """Check the data against its expectations; returns the id of the run that keeps the result."""
     return pass_gate(Params.model_validate_json(params_json))
 
 
 def pass_gate(params: Params, counted: bool = True) -> str:
-    """Hold the data against its expectations; returns the id of the run that keeps the result.
+    """Check the data against its expectations; returns the id of the run that keeps the result.
 
-    Data that passed is not examined again until it, or what is expected of it, changes.
+    Data that passed is not checked again until the data or the expectations change.
 
     Args:
         params: of the profile.
-        counted: whether there must be as many subjects and motions as the profile has, which matters to a benchmark.
+        counted: whether the catalog must hold as many subjects and motions as the profile says. A benchmark needs that.
 
     Raises:
         InputError: the first problem, naming file and remedy. The run has all of them.
     """
     tracking, catalog = open_store(params.tracking), load_catalog(params.data.root)
     expected = params.data.model_dump(exclude={"root"}) | ({} if counted else {"subjects": None, "motions": None})
-    # The catalog's file holds the hashes of all others.
+    # The catalog's file holds the hashes of all other files.
     key = content_key([sha256_file(catalog.root / CATALOG_NAME), expected, REVISION])
     passed = tracking.find(Kind.GATE, key)
     if passed and _as_catalogued(catalog):
         return passed.info.run_id
-    from dreamvideo.dataset.validation.checks import Requirements  # seconds, which data that passed need not wait for
+    from dreamvideo.dataset.validation.checks import (
+        Requirements,  # takes seconds, and data that passed does not need it
+    )
     from dreamvideo.dataset.validation.expectations import validate
 
     tags = {Tag.DATA_HASH: data_hash(catalog), Tag.PROFILE: params.profile}
@@ -63,7 +65,7 @@ def pass_gate(params: Params, counted: bool = True) -> str:
 
 
 def _as_catalogued(catalog: Catalog) -> bool:
-    """Whether every file is still the one that the catalog means."""
+    """Whether every file still has the hash that the catalog says."""
     try:
         verify_files(catalog)
     except InputError:

@@ -1,4 +1,7 @@
-"""Generate one video outside a benchmark, with the same keys and so the same noise: with as many threads, the same bytes."""
+"""Generate one video outside a benchmark. Its keys and its noise are those of a benchmark's cell.
+
+With the same number of threads the video has the same bytes.
+"""
 
 from pathlib import Path
 
@@ -31,7 +34,7 @@ def generate(
         path: the mp4 file to write, whole or not at all.
         subject_weights: trained elsewhere; None trains the subject if it was not trained before.
         motion_weights: the same for the motion.
-        on_trained: told of each adapter that is trained for it.
+        on_trained: called for each adapter that is trained.
 
     Returns:
         Things the user should know, such as words that the base model does not.
@@ -48,9 +51,8 @@ def generate(
     plan = resources.keys.video(subject, motion, prompt, seed, *(adapter.key for adapter in wanted))
     pass_gate(params, counted=False)  # before anything is trained
     files = (subject_weights, "--subject-weights"), (motion_weights, "--motion-weights")
-    given = [
-        _read(resources, plan, *file) for plan, file in zip(wanted, files, strict=True)
-    ]  # before anything is trained
+    # Read first, so that a bad file is refused before anything is trained.
+    given = [_read(resources, plan, *file) for plan, file in zip(wanted, files, strict=True)]
     pairs = zip(wanted, given, strict=True)
     weights = [_trained(resources, adapter, on_trained) if tensors is None else tensors for adapter, tensors in pairs]
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -63,7 +65,7 @@ def _read(resources: Resources, plan: AdapterPlan, path: Path | None, option: st
     """The weights in a file, which must be of this kind, method, base model, shape and placement."""
     if path is None:
         return None
-    # How it was trained is its own affair. The base model, which takes long to load, is known by its files.
+    # Any recipe will do. The base model takes long to load, so its files identify it.
     expected = {"method": resources.method.name, "kind": plan.role, "base_model": resources.keys.base_model}
     tensors, schema = read_weights(path, f"give {option} a whole file that was trained or imported", **expected)
     method, base = resources.method, describe_base_model(resources.params.base_model)

@@ -18,7 +18,7 @@ BASE, METRICS = CHECKPOINTS / "finished" / "base", CHECKPOINTS / "finished" / "m
 
 
 def release(finished: Path, weights: Path) -> None:
-    """Replace a folder of weights whole, unless it has them already."""
+    """Replace a folder of weights as a whole, unless it holds the same files already."""
     new = sorted(finished.glob("*.safetensors"))
     if all((weights / path.name).exists() and sha256_file(weights / path.name) == sha256_file(path) for path in new):
         return
@@ -28,7 +28,7 @@ def release(finished: Path, weights: Path) -> None:
 
 
 def train_stage(params: Params, name: str) -> str:
-    """Train one stage and record it; what has a finished run and its files is not trained again."""
+    """Train one stage and record it. A stage that has a finished run and all its files is not trained again."""
     from dreamvideo.pretraining.stages import STAGES, lineage
 
     tracking, stage = open_store(params.tracking), getattr(params.pretraining, name)
@@ -68,7 +68,7 @@ def _files_are_there(tracking: Tracking, run_id: str) -> bool:
 
 @lru_cache(maxsize=1)
 def _workshop(params_json: str):
-    """The workshop of this process; its rendered clips serve every stage."""
+    """The workshop of this process. All stages share its rendered clips."""
     from dreamvideo.pretraining.stages import Workshop
 
     params = Params.model_validate_json(params_json)

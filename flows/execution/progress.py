@@ -36,7 +36,7 @@ class Bar:
 
 @contextmanager
 def bar(description: str, total: int | None = None) -> Iterator[Bar]:
-    """A line of progress for the block; it goes when the block ends."""
+    """A line of progress that disappears when the block ends."""
     display = _enter()
     task = display.add_task(description, total=total, note="")
     try:
@@ -46,9 +46,9 @@ def bar(description: str, total: int | None = None) -> Iterator[Bar]:
         _leave()
 
 
-# The display that bars share while any is shown. Each is used once: Rich's cannot be started anew after it was nested.
+# Bars that are shown at the same time share one display. Each display is used once: Rich cannot start a nested one again.
 _lock = Lock()
-_shown: list[Progress] = []  # once per bar, so that the last one out stops it
+_shown: list[Progress] = []  # once for each bar, so that the last bar stops it
 
 
 def _enter() -> Progress:

@@ -1,4 +1,4 @@
-"""What tasks work with: loaded once a process, and only when first needed."""
+"""The models, the data and the store that tasks work with. Each is loaded once a process, when it is first needed."""
 
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -28,7 +28,7 @@ class Resources:
         self.params = params
         self.sampling = Lock()  # the base model holds one composition at a time
         self._adapters: dict[str, Path] = {}
-        self._verified: set[str] = set()  # contents of subjects and motions whose files are what the catalog says
+        self._verified: set[str] = set()  # content keys of subjects and motions whose files have been checked
 
     @cached_property
     def catalog(self) -> Catalog:
@@ -75,19 +75,19 @@ class Resources:
         return Suite(encoders[wanted.encoders](wanted.weights, device), self.catalog.subjects)
 
     def adapter_file(self, run_id: str) -> Path:
-        """The local copy of a run's adapter: fetched once, and read again almost at no cost, as tensors are mapped from it."""
+        """The local copy of a run's adapter. It is fetched once; tensors are mapped from it, so reading it again is cheap."""
         if run_id not in self._adapters:
             self._adapters[run_id] = self.tracking.artifacts.reuse(run_id)
         return self._adapters[run_id]
 
     def verify(self, planned: AdapterPlan | CellPlan) -> None:
-        """Make sure that a result of this process would be what its key says, before it is recorded under it.
+        """Check that this process would make what the key says, before a result is recorded under the key.
 
-        Data and weights may have changed since the plan was made, or be others on another machine.
+        Data and weights may have changed since the plan was made, or may differ on another machine.
 
         Raises:
-            ConflictError: it would not be.
-            InputError: a file that it is made of is not what the catalog says.
+            ConflictError: it would make something else.
+            InputError: a file is not what the catalog says.
         """
         catalog, keys = self.catalog, self.keys
         if isinstance(planned, CellPlan):
@@ -124,5 +124,5 @@ def resources_for(params_json: str) -> Resources:
 
 @lru_cache(maxsize=1)
 def _resources_for(params_json: str, catalog: str) -> Resources:
-    """Made anew when the catalog is another, for embeddings of the subjects are kept."""
+    """A changed catalog gives new resources, because the metric suite keeps embeddings of the subjects."""
     return Resources(Params.model_validate_json(params_json))

@@ -28,7 +28,9 @@ REPEATED = Tag.PROFILE, Tag.DATA_HASH, Tag.GIT_COMMIT  # what a reused cell repe
 
 
 def load_models(tracking: Tracking, plan: Plan, params: Params) -> None:
-    """Load the base model and the metric encoders if any cell is missing, so that nothing is trained that cannot be used.
+    """Load the base model and the metric encoders if any cell is missing.
+
+    If they cannot be loaded, the benchmark stops before it trains anything.
 
     Raises:
         InputError: weights that are missing or do not fit.
@@ -43,13 +45,13 @@ def load_models(tracking: Tracking, plan: Plan, params: Params) -> None:
 
 @task(name="load-models")
 def load_models_task(params_json: str) -> None:
-    """Load what every cell needs into the process of this task."""
+    """Load the models into the process of this task."""
     resources = resources_for(params_json)
     _ = resources.base, resources.suite
 
 
 def train_missing(tracking: Tracking, plan: Plan, params: Params) -> dict[str, str]:
-    """Train the adapters that have no finished run; returns the run ids of all that there are then, by key."""
+    """Train the adapters that have no finished run; returns the run ids of all trained adapters, by key."""
     finished = tracking.finished(Kind.ADAPTER)
     wanted = {adapter.key: adapter for adapter in plan.adapters}
     missing = [adapter for key, adapter in wanted.items() if key not in finished]
@@ -60,11 +62,11 @@ def train_missing(tracking: Tracking, plan: Plan, params: Params) -> dict[str, s
     def conclude(adapter: AdapterPlan, trained: Callable[[], str | None]) -> bool:
         try:
             run_id = trained()
-        except Exception as error:  # its cells will fail for want of it; the others need not
+        except Exception as error:  # its own cells fail, and the others go on
             stop_if_disk_is_full(error)
             console.print(Text(f"failed: {adapter.role} {adapter.name}: {error}", "red"))
         else:
-            if run_id is None:  # another worker has it, or has just finished it
+            if run_id is None:  # another worker holds the lease, or has just finished it
                 elsewhere = tracking.find(Kind.ADAPTER, adapter.key)
                 if elsewhere is None:
                     return False

@@ -1,4 +1,4 @@
-"""The processes of a pool: how one begins, and that it ends with the process that started it."""
+"""The processes of a pool: how one begins, and how it ends with the process that started it."""
 
 import multiprocessing
 import os
@@ -8,8 +8,8 @@ from flows.execution.progress import console
 
 
 def begin_worker() -> None:
-    """Make this process one of a pool: one thread, nothing to show, as its progress would mix with the others', and no longer life."""
-    import torch  # a worker that trains nothing need not wait for it
+    """Prepare this process of a pool: it uses one thread, shows no progress, and ends with the process that started it."""
+    import torch  # imported here, since a worker that trains nothing does not need it
 
     torch.set_num_threads(1)
     console.quiet = True
@@ -17,7 +17,7 @@ def begin_worker() -> None:
 
 
 def _end_with_parent() -> None:
-    """Let this process of a pool end when the one that started it is killed: by itself it would wait for work for ever."""
+    """End this process when the one that started it is killed; it would wait for work for ever."""
     parent = multiprocessing.parent_process()
 
     def watch() -> None:

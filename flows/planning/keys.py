@@ -54,42 +54,50 @@ class CellPlan(VideoPlan):
 
 
 class Keys:
-    """Computes keys for one profile and one catalog; what concerns one subject or one motion is hashed once."""
+    """Computes the keys of one profile and one catalog. The content of a subject or a motion is hashed once."""
 
     def __init__(self, params: Params, method: Method, catalog: Catalog) -> None:
-        self.params, self.method = params, method
-        check_weights(local_folder(params.base_model.weights))
-        self.base_model = base_model_key(params.base_model)  # hash of its files
-        self._base = {
-            "weights": self.base_model,
-            "base_model": params.base_model.name,
-            "offset_noise": params.base_model.offset_noise,
-            "precision": params.compute.precision,
-            "method": method.name,
-            "revision": method.revision,
-        }
+        self.params, self.method, self.catalog = params, method, catalog
         self._once: dict[tuple[str, str], str] = {}
-        # The subject oracle chooses among all subjects.
-        self._truths = sorted(content_key(subject.truth) for subject in catalog.subjects.values() if subject.truth)
+
+    @cached_property
+    def base_model(self) -> str:
+        """The key of the base model: a hash of its files."""
+        check_weights(local_folder(self.params.base_model.weights))
+        return base_model_key(self.params.base_model)
+
+    @cached_property
+    def _base(self) -> dict:
+        """What decides every adapter and every video."""
+        return {
+            "weights": self.base_model,
+            "base_model": self.params.base_model.name,
+            "offset_noise": self.params.base_model.offset_noise,
+            "precision": self.params.compute.precision,
+            "method": self.method.name,
+            "revision": self.method.revision,
+        }
 
     @cached_property
     def _scoring(self) -> str:
         """The key of the metric encoders. Generating a video alone does not need it."""
         evaluation = self.params.evaluation
+        # All subjects count, since the subject oracle chooses among them.
+        truths = sorted(content_key(subject.truth) for subject in self.catalog.subjects.values() if subject.truth)
         check_weights(evaluation.weights)
         return content_key(
             {
                 "encoders": evaluation.encoders,
                 "weights": weights_key(evaluation.weights),
-                "metrics": FIRST_METRICS,  # not those of today: a new metric changes no key of a finished cell
-                "subjects": self._truths,
+                "metrics": FIRST_METRICS,  # fixed, so that a new metric changes no key of a finished cell
+                "subjects": truths,
                 "revision": SCORING_REVISION,
             }
         )
 
     @cached_property
     def composition(self) -> str:
-        """The key of all that decides a video besides its adapters, its prompt and its seed."""
+        """The key of everything that decides a video, without its adapters, its prompt and its seed."""
         composing = {"composition": self.method.composition_recipe(), "sampling": self.params.sampling.recipe()}
         data = {"num_frames": self.params.data.num_frames, "fps": self.params.data.fps}
         return content_key({**self._base, **composing, **data})
@@ -126,8 +134,8 @@ class Keys:
         return VideoPlan(subject, motion, prompt, seed, subject_key, motion_key, generation_key)
 
     def scoring(self, subject: Subject, motion: Motion) -> str:
-        """The key of all that decides the scores of a combination's video, besides the video."""
-        # The reference images are in a cell's key by its identity adapter, but here it is adapters that are compared.
+        """The key of everything that decides the scores of a combination, without its video."""
+        # A cell's key holds the reference images through the key of its adapter. This key compares cells of two adapters.
         images = list(subject.sha256.values())[: len(subject.images)]
         return content_key([*self._scored_by(subject, motion), images])
 

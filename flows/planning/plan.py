@@ -1,6 +1,6 @@
 """What a benchmark consists of, by key: adapters and cells. Planning loads no model.
 
-A key is a hash of everything that decides a result, so what has a finished run under its key is never made again.
+A key is a hash of everything that decides a result. So a result with a finished run under its key is never made again.
 """
 
 import sys
@@ -26,10 +26,10 @@ class Plan:
 
 
 def build_method(params: Params) -> Method:
-    """The profile's method; the options of the others are checked with its own.
+    """The profile's method. The options of the other methods are checked, too.
 
     Raises:
-        InputError: one of them does not exist, or an option of it does not.
+        InputError: a method or an option does not exist.
     """
     built = {name: methods[name](options) for name, options in params.methods.items()}
     return built[params.method]
@@ -74,8 +74,8 @@ def plan_benchmark(
 
 
 def prompts_for(prompts: Sequence[Prompt], subject: str, motion: Motion, count: int) -> list[str]:
-    """The prompts of one combination: they differ between combinations, and depend on nothing but its names."""
+    """The prompts of one combination. They differ between combinations, and depend on the names alone."""
     templates = templates_for(prompts, count)
     first = int(content_key([subject, motion.name]), 16) % len(templates)
     chosen = [templates[(first + index) % len(templates)] for index in range(count)]
-    return [sys.intern(template.fill(motion.words)) for template in chosen]  # one text for all cells that share it
+    return [sys.intern(template.fill(motion.words)) for template in chosen]  # cells share one text in memory

@@ -1,4 +1,4 @@
-"""What a benchmark is asked to cover. It needs no heavy library, so that a wrong name is refused at once."""
+"""What a user asks a benchmark to cover. This module imports no heavy library, so that a wrong name is refused at once."""
 
 import os
 import shlex
@@ -10,12 +10,12 @@ from pathlib import Path
 from dreamvideo.dataset.catalog import Catalog, Prompt, check_words
 from dreamvideo.errors import InputError, unknown_name
 
-COMBINATION = "subject_motion_context"  # the kind of the prompts that a benchmark asks of its combinations
+COMBINATION = "subject_motion_context"  # the kind of prompts that a benchmark uses
 
 
 @dataclass(frozen=True)
 class Selection:
-    """What a user asks a benchmark to cover; None stands for everything or for the profile's own value."""
+    """What a user asks a benchmark to cover. None stands for everything, or for the value of the profile."""
 
     subjects: str | None = None
     motions: str | None = None
@@ -34,14 +34,14 @@ class Selection:
         return subjects, choose("motion", self.motions, list(catalog.motions))
 
     def command(self, method: str, profile: str) -> str:
-        """The command line that asks for the same, whoever asked: a person, or a schedule."""
+        """The command line that asks for the same."""
         options = asdict(self) | {"method": method, "profile": profile}
         words = [[f"--{name}", str(value)] for name, value in options.items() if value is not None]
         return shlex.join(["dreamvideo", "benchmark", "run", *chain.from_iterable(words)])
 
 
 def templates_for(prompts: Sequence[Prompt], count: int) -> list[Prompt]:
-    """The prompts of combinations, of which a benchmark takes so many for each.
+    """The prompts of a catalog from which a benchmark takes ``count`` for each combination.
 
     Raises:
         InputError: there are fewer.
@@ -75,7 +75,7 @@ def choose(kind: str, wanted: str | None, known: Sequence[str]) -> list[str]:
 
 
 def check_generate(catalog: Catalog, subject: str, motion: str, prompt: str, path: Path) -> None:
-    """Refuse what no video can be generated for.
+    """Refuse a request before anything is trained or generated for it.
 
     Raises:
         InputError: an unknown name, a prompt that does not name the subject by one ``*``, an output that is no mp4

@@ -1,1 +1,1 @@
-"""The MLflow store: runs found by key, leases on them, artifacts, provenance."""
+"""The MLflow store: the schema of all names, runs found by key, artifacts, scores, leases, provenance."""

@@ -1,4 +1,4 @@
-"""Which process this is, and whether another one still runs."""
+"""The identity of this process, and whether another process still runs."""
 
 import os
 import platform
@@ -10,7 +10,7 @@ CLOCK = 2.0  # seconds by which two readings of one start time may differ
 
 
 def this_process() -> str:
-    """This process: machine, process id and when it began, so that a reused process id is told apart."""
+    """This process as machine/process id/start time. The start time tells it from a later process with the same id."""
     return f"{_machine()}/{os.getpid()}/{psutil.Process().create_time():.2f}"
 
 
@@ -19,7 +19,7 @@ def _machine() -> str:
 
 
 def is_running(worker: str) -> bool:
-    """Whether a worker, named as :func:`this_process` names it, still runs; one of another machine counts as running."""
+    """Whether a process, named as by :func:`this_process`, still runs. One of another machine counts as running."""
     machine, _, process = worker.partition("/")
     if machine != _machine():
         return True
@@ -28,7 +28,15 @@ def is_running(worker: str) -> bool:
 
 
 def same_process(pid: int, began: float) -> psutil.Process | None:
-    """The process of this id that began then, in seconds since 1970; None if it ended, or another has its id by now."""
+    """The process with this id that began at this time.
+
+    Args:
+        pid: process id.
+        began: seconds since 1970.
+
+    Returns:
+        The process; None if it has ended, or if another process has its id now.
+    """
     try:
         process = psutil.Process(pid)
         if process.status() == psutil.STATUS_ZOMBIE or abs(process.create_time() - began) > CLOCK:

@@ -1,4 +1,4 @@
-"""What a run was made of and on: code, data, software, machine."""
+"""What a run was made from and where: code, data, software, machine."""
 
 import os
 import platform
@@ -22,9 +22,9 @@ PACKAGES = ("torch", "diffusers", "open_clip_torch", "prefect", "mlflow", "dvc",
 
 
 def git_commit() -> str:
-    """The checked-out commit, marked where files differ from it.
+    """The checked-out commit, marked if files differ from it.
 
-    Outside a git repository, what DREAMVIDEO_COMMIT says: an image has it from its build; "none" where it says nothing.
+    Outside a git repository it is the value of DREAMVIDEO_COMMIT, which the build of an image sets, or "none".
     """
 
     def git(*arguments: str) -> str:
@@ -38,7 +38,7 @@ def git_commit() -> str:
 
 
 def data_hash(catalog: Catalog) -> str:
-    """The DVC hash of the data, only where the data is what was committed; otherwise a hash of its own.
+    """The DVC hash of the data if the data is what was committed, otherwise a hash of its own.
 
     Returns:
         ``<md5>.dir`` as in the .dvc file, or ``uncommitted:<sha256>``.
@@ -46,11 +46,11 @@ def data_hash(catalog: Catalog) -> str:
     pointer = catalog.root.with_name(catalog.root.name + ".dvc")
     if pointer.exists() and _is_clean(pointer):
         return yaml.safe_load(pointer.read_text())["outs"][0]["md5"]
-    return f"uncommitted:{sha256_file(catalog.root / CATALOG_NAME)}"  # which holds the hashes of all other files
+    return f"uncommitted:{sha256_file(catalog.root / CATALOG_NAME)}"  # the catalog holds the hashes of all other files
 
 
 def dvc_repository(folder: Path) -> "Repo":
-    """DVC in a folder, which need not be a git repository: an archive of the code is none, nor an image."""
+    """DVC in a folder that need not be a git repository, as in an archive of the code or in an image."""
     from dvc.repo import Repo
 
     config = None if (folder / ".git").exists() else {"core": {"no_scm": True}}
