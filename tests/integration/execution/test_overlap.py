@@ -8,9 +8,9 @@ from dreamvideo.params import load_params
 from evaluation.suite import Suite
 from flows.benchmark import run_benchmark
 from flows.execution import cells
-from flows.planning.estimate import forecast
+from flows.planning.estimate import estimate
 from flows.planning.selection import Selection
-from flows.tracking.schema import Kind, Tag
+from flows.tracking.schema import Kind, Tag, scores_of
 from flows.tracking.store import open_store
 from tests.conftest import empty_store
 from tests.integration.conftest import write_params
@@ -47,7 +47,7 @@ def test_the_next_video_is_sampled_while_one_is_scored_and_nothing_else_changes(
     assert (overlapped.finished, overlapped.failed) == (alone.finished, 0) == (4, 0)
     assert [name for name, _ in events] == ["begins", "ends"] * 4  # one at a time has the base model
     assert results() == expected
-    assert "(measured here)" in forecast(load_params(), Selection(seed=1))[-2]
+    assert estimate(load_params(), Selection(seed=1)).measured_here
 
 
 def results():
@@ -56,7 +56,7 @@ def results():
     return {
         run.data.tags[Tag.KEY]: (
             sha256_file(tracking.artifacts.fetch(run.info.run_id)),
-            {name: value for name, value in run.data.metrics.items() if not name.startswith(("seconds.", "bytes"))},
+            scores_of(run.data.metrics),
         )
         for run in tracking.runs(Kind.CELL)
     }
