@@ -1,4 +1,4 @@
-"""Where the tasks of a benchmark run: in this process, in some of this machine, or spread by Ray over machines.
+"""Where the tasks of a benchmark run: in this process, in processes of this machine, or on a Ray cluster.
 
 Small values and run ids go in and out; data, weights and videos travel through the catalog and the tracking store.
 """
@@ -26,7 +26,7 @@ from flows.execution.worker_processes import begin_worker
 LOOPBACK_ALONE = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 
 ASKED_FOR_TOKEN = "RAY_AUTH_MODE"  # as a cluster that `ray start` makes does
-OVERLAPPED = 2  # while one samples, one is saved, scored and logged
+OVERLAPPED = 2  # one samples; the other is saved, scored and logged
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -61,14 +61,14 @@ def task_runner(execution: ExecutionParams) -> TaskRunner[Any]:
         _join(execution.address)
         return RayTaskRunner()  # of the cluster that this process has joined
     return RayTaskRunner(
-        "local",  # a new one, whatever cluster this machine may have or have had
+        "local",  # a new cluster, even if this machine has one
         init_kwargs={"num_cpus": execution.workers, "include_dashboard": False, "log_to_driver": False},
     )
 
 
 @contextmanager
 def one_server() -> Iterator[None]:
-    """Let this process and those of its pool use one server of Prefect's: where none is named, each would start its own."""
+    """Start one Prefect server for this process and its pool, unless one is configured. Each would start its own."""
     if get_current_settings().api.url:
         yield
         return
@@ -149,7 +149,7 @@ def _stop_if_killed(ended: PrefectFuture) -> None:
 def overlapping_results(
     execution: ExecutionParams, task: Task[..., R], items: list[T], arguments: Callable[[T], tuple]
 ) -> Iterator[tuple[T, Callable[[], R]]]:
-    """As :func:`results`, for a task that waits by itself for what two must not use at once; two run where the profile overlaps."""
+    """As :func:`results`, but two tasks run at once if the profile overlaps them. The tasks themselves share the base model."""
     if execution.runner != "local" or not execution.overlap:
         yield from results(execution, task, items, arguments)
         return
@@ -162,9 +162,9 @@ def overlapping_results(
 
 
 def _share() -> AbstractContextManager:
-    """Let a task take one GPU of the cluster where that has any, one CPU core otherwise.
+    """Give each task one GPU of the cluster, or one CPU core if the cluster has no GPU.
 
-    Ray would end a process with a GPU after each task, and the next would load the models again.
+    By default Ray ends a process with a GPU after each task, and the next process would load the models again.
     """
     import ray
     from prefect_ray.context import remote_options

@@ -1,4 +1,4 @@
-"""What a benchmark would do, how long it should take and what it stores, from the rates measured on this tracking store."""
+"""Estimate what a benchmark would do, how long it takes and what it stores, from the rates that this store holds."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,9 +17,9 @@ from flows.tracking.schema import Figure, Kind, Param, Tag
 from flows.tracking.scores import finished_cells
 from flows.tracking.store import open_store
 
-# Seconds of the default method on this base model, by a worker of one thread with another beside it on two idle cores of
-# an AMD EPYC (Milan): benchmarks/demo.json. Only until this store has measurements. Other base models take hours where
-# this one takes minutes, so nothing is said of them before.
+# Seconds of the default method on this base model, until this store has its own measurements. Measured with two workers of
+# one thread each on two idle cores of an AMD EPYC (Milan): benchmarks/demo.json. Other base models take hours instead of
+# minutes, so they have no estimate before the first measurement.
 MEASURED_MODEL = "pocket"
 UNMEASURED = {"identity adapters": 43.0, "motion adapters": 93.0, "combinations": 4.3}
 UNMEASURED_BYTES = {
@@ -107,7 +107,7 @@ def _workers(execution: ExecutionParams) -> int:
 
 
 def _typical(runs: list[Run], figure: Callable[[Run], float | None]) -> float | None:
-    """The median of a figure over the newest hundred runs that have it, or None where there is none."""
+    """The median of a figure over the newest hundred runs; None if no run has it."""
     found = [value for run in runs[:100] if (value := figure(run)) is not None]
     return median(found) if found else None
 

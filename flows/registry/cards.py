@@ -1,4 +1,4 @@
-"""The description of a registered version: what it is, what it was made from, how to use it, how well it does."""
+"""The cards of registered versions: what a version is, what it was made from, how to use it, and its scores."""
 
 from collections.abc import Mapping
 from html import escape
@@ -80,7 +80,7 @@ In the repository's folder: `mlflow models serve -m models:/{name}@champion --en
 
 
 def with_scores(card: str, scores: Mapping[str, str], cells: int, benchmark: str) -> str:
-    """A card with its section of scores, in place of the one that it had.
+    """A card with a new section of scores in place of the old one.
 
     Args:
         card: of a version.
@@ -94,7 +94,7 @@ def with_scores(card: str, scores: Mapping[str, str], cells: int, benchmark: str
 
 
 def _plain(text: str, longest: int = _FREE_TEXT) -> str:
-    """Text that a person wrote, on one line, with nothing that a browser would take for markup."""
+    """Free text on one line, without markup."""
     return escape(" ".join(text.split())[:longest], quote=False)
 
 

@@ -54,7 +54,7 @@ def policy_of(params: Params) -> PromotionParams:
     """The profile's policy of promotion.
 
     Raises:
-        InputError: it has none, or a margin is of no metric that can be worse.
+        InputError: it has none, or a margin names a metric that cannot be worse.
     """
     if params.promotion is None:
         raise InputError(
@@ -130,7 +130,7 @@ def _row(cell: FinishedCell, others: list[str], metrics: list[str]) -> dict:
 
 
 def _paired(challenger: pd.DataFrame, champion: pd.DataFrame) -> pd.DataFrame:
-    """One row for every cell of both that was scored alike, and whose other adapter and settings are the same.
+    """One row for each cell of both that was scored alike, with the same other adapter and the same settings.
 
     Where those differ, a gain may be theirs and not the version's.
     """

@@ -1,8 +1,8 @@
-"""Who made which version the champion, when and why: one MLflow run each, written once and never changed.
+"""The history of a model's champion: who made which version the champion, when and why. Each decision is one MLflow run.
 
-MLflow's own registry keeps no history. The run is finished before the alias moves, so that no move is without a trace;
-a move that a kill left half done is completed by whoever looks next. And a run claims to be the model's first decision,
-second and so on, so that of two at once one is refused.
+MLflow's own registry keeps no history. A decision's run is finished before the alias moves, so that every move leaves a
+trace. If a process is killed between the two, the next process that looks completes the move. The lease of a decision's
+run names its number among the decisions of the model, so that of two decisions at once one is refused.
 """
 
 import getpass
@@ -28,21 +28,23 @@ from flows.tracking.store import Tracking
 FIRST, PROMOTION, AUTOMATIC, ROLLBACK = "first version", "promotion", "automatic promotion", "rollback"
 # The values of Tag.MOVE: whether the alias has moved, too. Older decisions lack the tag; they were recorded after it had.
 DECIDED, MOVED = "decided", "moved"
-_moving = threading.Lock()  # within this process nobody takes a move that is under way for one that was left
+_moving = (
+    threading.Lock()
+)  # so that no thread of this process completes a move that another thread makes at this moment
 
 
 @dataclass(frozen=True)
 class Decision:
     """One move of a champion."""
 
-    run_id: str  # its evidence is an artifact of this run
-    ordinal: int  # 0 for an older one, which has none
+    run_id: str  # the evidence is an artifact of this run
+    ordinal: int  # 0 for a decision of version 0.1, which has none
     when: str  # UTC
     who: str
     action: str
     previous: int | None  # version
     version: int
-    cells: int  # that it rests on
+    cells: int  # how many the evidence compares
 
 
 def decide(
@@ -54,17 +56,17 @@ def decide(
     Args:
         tracking: where both are kept.
         model: name of the registered model.
-        action: why it moves, one of the words above.
-        previous: the champion that the evidence is about, if any.
+        action: why it moves; one of the words above.
+        previous: the champion so far, if any.
         version: the champion to be.
         evidence: JSON values.
-        metrics: of the evidence, to be searched by.
+        metrics: numbers of the evidence, so that MLflow can search by them.
 
     Raises:
         ConflictError: another process decides, or has just decided, over the same model.
     """
     born = _born(tracking, model)
-    # Not their number, which is less where one was deleted; and named, as the keys of older decisions were of a number.
+    # The highest number, not how many there are: runs may have been deleted. ORDINAL tells the key from one of version 0.1.
     ordinal = max((made.ordinal for made in decisions(tracking, model)), default=0) + 1
     place = content_key([model, born, Tag.ORDINAL, ordinal])
     tags = {
@@ -96,7 +98,7 @@ def decide(
 
 
 def settle(tracking: Tracking, model: str) -> None:
-    """Complete the move of a champion that a process decided and did not live to make; one under way is left to its process."""
+    """Complete a move that a killed process decided and did not make. A move under way is left to its process."""
     with _moving:
         for run in _unmoved(tracking, model):
             if run.data.tags[Tag.WORKER] == this_process() or not is_alive(run):
@@ -104,15 +106,17 @@ def settle(tracking: Tracking, model: str) -> None:
 
 
 def _unmoved(tracking: Tracking, model: str) -> list[Run]:
-    """Decisions that are recorded, and whose alias may not have moved yet: one at most."""
+    """The decisions whose alias may not have moved yet: one at most."""
     return tracking.runs(Kind.PROMOTION, {Tag.MODEL: model, Tag.BORN: _born(tracking, model), Tag.MOVE: DECIDED})
 
 
 def _move(tracking: Tracking, run: Run) -> None:
-    """Do what a decision says, or what is left to do of it."""
+    """Move the aliases as a decision says, as far as they have not moved yet."""
     decision, model = _decision(run), run.data.tags[Tag.MODEL]
     seated = aliases(tracking, model)
-    if seated.get(CHAMPION) == decision.previous:  # otherwise it was moved: by this decision, or by other means since
+    if (
+        seated.get(CHAMPION) == decision.previous
+    ):  # otherwise the alias has moved already, by this decision or by other means
         tracking.client.set_registered_model_alias(model, CHAMPION, str(decision.version))
     if seated.get(CHALLENGER) == decision.version:
         tracking.client.delete_registered_model_alias(model, CHALLENGER)
@@ -126,13 +130,13 @@ def _meanwhile(model: str) -> ConflictError:
 
 
 def decisions(tracking: Tracking, model: str) -> list[Decision]:
-    """All moves of a model's champion, oldest first; not those of a model of this name that was deleted."""
+    """All decisions over a model, oldest first, without those over a deleted model of the same name."""
     made = tracking.runs(Kind.PROMOTION, {Tag.MODEL: model, Tag.BORN: _born(tracking, model)})
     return [_decision(run) for run in reversed(made)]
 
 
 def missing(history: list[Decision]) -> list[int]:
-    """The ordinals of decisions whose runs were deleted; that of the last one is given again."""
+    """The numbers of decisions whose runs were deleted. The number of a deleted last decision is used again."""
     known = {decision.ordinal for decision in history}
     return sorted(set(range(1, max(known, default=0))) - known)
 
@@ -142,7 +146,7 @@ def _born(tracking: Tracking, model: str) -> str:
 
 
 def undone_by_rollback(history: list[Decision], model: str, champion: int) -> int:
-    """The version that a rollback returns to: what the last promotion that still stands replaced.
+    """The version that a rollback returns to: the one that the last standing promotion replaced.
 
     Raises:
         InputError: there is nothing to undo, or the champion was moved by other means since.

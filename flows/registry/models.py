@@ -1,4 +1,4 @@
-"""MLflow's model registry: the names, versions and aliases of what was trained.
+"""The registered models in MLflow: their names, versions and aliases.
 
 A name is ``identity.<base>.<subject>``, ``motion.<base>.<motion>`` or ``composition.<base>``.
 """
@@ -9,14 +9,15 @@ from pathlib import Path
 from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_DOES_NOT_EXIST, ErrorCode
+from mlflow.utils import get_results_from_paginated_fn
 
 from dreamvideo.errors import DamagedError, InputError, unknown_name
 from dreamvideo.roles import Role
 from flows.tracking.schema import Tag
-from flows.tracking.store import Tracking
+from flows.tracking.store import PAGE, Tracking
 
 CHAMPION, CHALLENGER = "champion", "challenger"
-COMPOSITION = "composition"  # the first word of a name that is of no role: the model that composes two adapters
+COMPOSITION = "composition"  # the first word of the name of a model that composes two adapters
 _WORD = "[a-z0-9_]+"
 _NAME = re.compile(rf"(?:{'|'.join(Role)})\.{_WORD}\.{_WORD}|{COMPOSITION}\.{_WORD}")
 _KEY = re.compile("[0-9a-f]{64}")
@@ -33,10 +34,10 @@ def composition_model(base: str) -> str:
 
 
 def checked_name(name: str) -> str:
-    """A name as it was given, which nothing but letters, digits, _ and dots can be in.
+    """A name, once it is checked that it holds nothing but letters, digits, _ and dots.
 
     Raises:
-        InputError: it is no name of a registered model.
+        InputError: no registered model can have this name.
     """
     if not _NAME.fullmatch(name):
         raise InputError(
@@ -53,14 +54,14 @@ def role_of(name: str) -> Role | None:
 
 
 def registered_models(tracking: Tracking) -> list[RegisteredModel]:
-    """All registered models that have such a name, by name."""
-    found, token = [], None
-    while True:
-        page = tracking.client.search_registered_models(max_results=1000, order_by=["name ASC"], page_token=token)
-        found += [model for model in page if _NAME.fullmatch(model.name)]
-        token = page.token
-        if not token:
-            return found
+    """The registered models of this project, sorted by name."""
+    found = get_results_from_paginated_fn(
+        lambda number, token: tracking.client.search_registered_models(
+            max_results=number, order_by=["name ASC"], page_token=token
+        ),
+        PAGE,
+    )
+    return [model for model in found if _NAME.fullmatch(model.name)]
 
 
 def registered_model(tracking: Tracking, name: str) -> RegisteredModel:
@@ -83,19 +84,19 @@ def registered_model(tracking: Tracking, name: str) -> RegisteredModel:
 
 
 def aliases(tracking: Tracking, name: str) -> dict[str, int]:
-    """The numbers of the versions that have an alias, by alias."""
+    """Version numbers by alias."""
     return {alias: int(number) for alias, number in registered_model(tracking, name).aliases.items()}
 
 
 def versions(tracking: Tracking, name: str) -> list[ModelVersion]:
-    """The versions of a model, oldest first; without those that were registered by other means, which have no key."""
-    found, token = [], None
-    while True:
-        page = tracking.client.search_model_versions(f"name = '{checked_name(name)}'", page_token=token)
-        found += [version for version in page if _KEY.fullmatch(version.tags.get(Tag.KEY, ""))]
-        token = page.token
-        if not token:
-            return sorted(found, key=lambda version: int(version.version))
+    """The versions of a model, oldest first. Versions without a key are left out: other tools registered them."""
+    condition = f"name = '{checked_name(name)}'"
+    found = get_results_from_paginated_fn(
+        lambda number, token: tracking.client.search_model_versions(condition, max_results=number, page_token=token),
+        PAGE,
+    )
+    known = [version for version in found if _KEY.fullmatch(version.tags.get(Tag.KEY, ""))]
+    return sorted(known, key=lambda version: int(version.version))
 
 
 def version(tracking: Tracking, name: str, number: int) -> ModelVersion:

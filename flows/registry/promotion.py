@@ -1,4 +1,4 @@
-"""May a challenger take the champion's place? Only if, over the cells of both, no metric is worse by more than its margin."""
+"""Promotion: a challenger becomes the champion only if no metric is worse by more than its margin over the cells of both."""
 
 import json
 import tempfile
@@ -76,7 +76,7 @@ def rollback(params: Params, name: str) -> tuple[int, int]:
 
 
 def propose(params: Params, tracking: Tracking, names: list[str], run_id: str) -> list[Proposal]:
-    """Hold each challenger against its champion, keep the result with a benchmark, and promote if the policy says so.
+    """Compare each challenger with its champion, keep the result with a benchmark, and promote if the policy says so.
 
     Args:
         params: of the profile.

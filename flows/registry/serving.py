@@ -40,7 +40,7 @@ from flows.tracking.schema import Kind, Tag, flatten
 
 FOLDER, FILE = "model", "params.json"
 LOADER = __name__  # what MLflow imports to load a version; a version of another loader is another version
-KEY_FIELD = "composition"  # of the file: the key that the parameters and the base model's weights must give again
+KEY_FIELD = "composition"  # in the file: the key that the parameters and the base model's weights must give again
 KEPT_WEIGHTS = 16  # adapters in memory
 SIGNATURE = ModelSignature(
     inputs=Schema([ColSpec("string", "subject"), ColSpec("string", "motion"), ColSpec("string", "prompt"),
@@ -50,12 +50,12 @@ SIGNATURE = ModelSignature(
 
 
 def register_all(resources: Resources, plan: Plan, adapters: dict[str, str]) -> list[ModelVersion]:
-    """Register the adapters of a benchmark and what composes them.
+    """Register the adapters of a benchmark and their composition.
 
     Args:
         resources: data and tracking.
         plan: of the benchmark.
-        adapters: run ids of those that were trained, by key.
+        adapters: run ids of the trained adapters, by key.
 
     Returns:
         Their versions; none where the profile keeps no registry.
@@ -70,7 +70,7 @@ def register_all(resources: Resources, plan: Plan, adapters: dict[str, str]) -> 
 
 
 def register_composition(resources: Resources) -> ModelVersion | None:
-    """The version of a profile's composition, logged and registered now if it was not before.
+    """The version of a profile's composition. It is logged and registered now if it was not before.
 
     Returns:
         The version; None where the profile keeps no registry, or the method learns nothing to compose.
@@ -91,10 +91,10 @@ def _log_composition(resources: Resources, name: str) -> str:
     """Keep a profile's composition as a model of MLflow; returns the id of its run.
 
     Raises:
-        LeaseHeldError: it is there, or another worker is on it.
+        LeaseHeldError: another worker keeps it, or has just kept it.
     """
     content = _content(resources)
-    # Where the weights and the data lie decides no video, but it decides whether the model loads.
+    # The places of weights and data decide no video, but they decide whether the model loads.
     places = {section: content[section] for section in ("base_model", "compute")} | {"root": content["data"]["root"]}
     key = content_key([resources.keys.composition, places, LOADER])
     tags = resources.provenance | {Tag.METHOD: resources.method.name}
@@ -114,7 +114,7 @@ def _log_composition(resources: Resources, name: str) -> str:
 
 
 def _content(resources: Resources) -> dict:
-    """The parameters that are kept: without the store's address, which may hold a password."""
+    """The parameters without the address of the store, which may hold a password."""
     content = resources.params.model_dump(mode="json", exclude={"pretraining", "promotion", "execution"})
     content["tracking"]["uri"] = ""
     content["methods"] = {resources.method.name: content["methods"][resources.method.name]}
@@ -122,7 +122,7 @@ def _content(resources: Resources) -> dict:
 
 
 def _example(resources: Resources) -> pd.DataFrame:
-    """A request, which MLflow keeps beside the model."""
+    """An example of a request, which MLflow keeps with the model."""
     subject, motion = next(iter(resources.catalog.subjects)), next(iter(resources.catalog.motions))
     prompt = next(p for p in resources.catalog.prompts if p.kind == COMBINATION).fill(
         resources.catalog.motion(motion).words
@@ -131,7 +131,7 @@ def _example(resources: Resources) -> pd.DataFrame:
 
 
 def _load_pyfunc(path: str) -> "Composition":
-    """What MLflow calls to load the model; the store is the one that it was loaded from.
+    """Load the model; MLflow calls this. The adapters come from the same store.
 
     Raises:
         DamagedError: the file is not the one that was registered.
@@ -153,6 +153,7 @@ def _load_pyfunc(path: str) -> "Composition":
             "run `dreamvideo data pull`, or promote a version of this base model"
         )
     verify_files(resources.catalog)
+    _ = resources.base  # loaded before the first request
     return Composition(resources)
 
 
@@ -163,8 +164,9 @@ class Composition:
         self._resources = resources
         self._base_name = resources.params.base_model.name
         self._weights: dict[tuple[str, str], Tensors] = {}
-        self._lock = threading.Lock()  # adapters are hooks on one UNet, and a server answers several requests at once
-        _ = resources.base  # loaded before the first request
+        self._lock = (
+            threading.Lock()
+        )  # one base model takes one composition at a time, and a server answers several requests at once
 
     def predict(self, rows: pd.DataFrame, params: dict | None = None) -> pd.DataFrame:
         """A video for each row.
@@ -177,7 +179,7 @@ class Composition:
             Columns ``video``, base64 of an mp4 file, and ``identity`` and ``motion``, the versions that were used.
 
         Raises:
-            MlflowException: a row cannot be done; none has been, then.
+            MlflowException: a row cannot be done. No video is generated then.
         """
         try:
             wanted = [self._look_up(row) for row in rows.to_dict("records")]
@@ -188,7 +190,7 @@ class Composition:
         return pd.DataFrame(made, columns=["video", *Role])
 
     def _look_up(self, row: dict) -> tuple[dict, ModelVersion, ModelVersion]:
-        """A row that can be done, and the champions that it needs."""
+        """A checked row, and the champions that it needs."""
         check_words(row["prompt"])
         if row["seed"] < 0:
             raise InputError(f"seed is {row['seed']}, must be 0 or more")
@@ -210,7 +212,7 @@ class Composition:
         return video, f"{identity.name}/{identity.version}", f"{motion.name}/{motion.version}"
 
     def _load(self, version: ModelVersion) -> Tensors:
-        """The weights of a version, checked against the hash and the schema that they must have."""
+        """The weights of a version, checked against its hash and the schema in the file."""
         known = version.name, str(version.version)
         if known not in self._weights:
             if len(self._weights) >= KEPT_WEIGHTS:

@@ -1,4 +1,4 @@
-"""Register what was trained: each adapter is a version of the model of its subject or motion, with its key and its card."""
+"""Register adapters: each is a version of the model of its subject or motion, with its key and its card."""
 
 import uuid
 from collections.abc import Iterable, Mapping
@@ -23,7 +23,7 @@ from flows.tracking.store import Tracking
 
 
 def register_adapter(resources: Resources, plan: AdapterPlan, run_id: str) -> ModelVersion | None:
-    """The version of a trained adapter, registered now if it was not before.
+    """The version of a trained adapter. It is registered now if it was not before.
 
     Args:
         resources: data and tracking.
@@ -58,14 +58,14 @@ def register_adapter(resources: Resources, plan: AdapterPlan, run_id: str) -> Mo
 def register_version(
     tracking: Tracking, name: str, key: str, run: Run, artifact: str, tags: Mapping[str, str], card: str
 ) -> ModelVersion:
-    """The one version of a run's result, made now if it was not before, with the alias that is its due.
+    """The one version of a run's result. It is made now if it was not before, and gets its alias.
 
     Args:
         tracking: of the run.
         name: of the registered model.
         key: of the result.
-        run: that left it.
-        artifact: its folder among those of the run; "" for all of them.
+        run: that made the result.
+        artifact: the folder of the run's artifacts; "" stands for all artifacts.
         tags: of the version.
         card: its description.
     """
@@ -84,7 +84,7 @@ def register_version(
 
 
 def _version_of(tracking: Tracking, name: str, key: str, run: Run) -> ModelVersion | None:
-    """The oldest version that is this result of this run."""
+    """The oldest version with this key and this run."""
     same = (v for v in versions(tracking, name) if v.tags[Tag.KEY] == key and v.run_id == run.info.run_id)
     return next(same, None)
 
@@ -98,9 +98,9 @@ def _make_model(tracking: Tracking, name: str) -> None:
 
 
 def _seat(tracking: Tracking, name: str, version: int) -> None:
-    """Make the first version of all the champion, and any other that is new the challenger.
+    """Make the first version of a model the champion, and a later new version the challenger.
 
-    What was champion once is not new: after a rollback it stays without an alias until someone promotes it again.
+    A version that was champion once is not new: after a rollback it has no alias until someone promotes it again.
     """
     settle(tracking, name)
     seated = aliases(tracking, name)
@@ -117,16 +117,16 @@ def _seat(tracking: Tracking, name: str, version: int) -> None:
 
 
 def _challenge(tracking: Tracking, name: str, version: int) -> None:
-    """Give a version the challenger's alias, which another worker may be giving it at this moment."""
+    """Give a version the alias of the challenger. Another worker may do the same at this moment."""
     try:
         tracking.client.set_registered_model_alias(name, CHALLENGER, str(version))
-    except MlflowException:  # of two at once the store refuses one
+    except MlflowException:  # of two workers at once the store refuses one
         if aliases(tracking, name).get(CHALLENGER) != version:
             raise
 
 
 def record_scores(tracking: Tracking, benchmark: str, cells: pd.DataFrame, registered: Iterable[ModelVersion]) -> None:
-    """Give versions the means of a benchmark over the cells that used them.
+    """Record the mean scores of a benchmark with the versions that it used.
 
     Args:
         tracking: of both.
@@ -153,9 +153,9 @@ def record_scores(tracking: Tracking, benchmark: str, cells: pd.DataFrame, regis
 
 
 def _tag(tracking: Tracking, version: ModelVersion, name: str, value: str) -> None:
-    """Tag a version, as another benchmark may be doing at this moment."""
+    """Tag a version. Another benchmark may do the same at this moment."""
     tag = version.name, version.version, name, value
     try:
         tracking.client.set_model_version_tag(*tag)
-    except MlflowException:  # of two that are the first to, the store refuses one, which then replaces the other's
+    except MlflowException:  # of two first tags at once the store refuses one, which then replaces the other
         tracking.client.set_model_version_tag(*tag)

@@ -60,7 +60,7 @@ def write_report(params: Params, run_id: str) -> tuple[dict[str, float], Path]:
 def report_data(params: Params, tracking: Tracking, run_id: str) -> ReportData:
     """What MLflow keeps of a benchmark, with the files of its subjects and motions.
 
-    Videos may be where ``tracking`` has fetched them to, and are gone with it.
+    The videos are local copies, which are deleted together with ``tracking``.
 
     Raises:
         InputError: the run is unknown, or an artifact is missing or not what was stored.

@@ -1,4 +1,4 @@
-"""Hold one benchmark against another: the difference of every metric over the cells that both have."""
+"""Compare two benchmarks: the difference of every metric over the cells that both have."""
 
 from dataclasses import asdict
 
@@ -21,7 +21,7 @@ def compare_runs(params: Params, first: str, second: str) -> pd.DataFrame:
     Args:
         params: of the profile.
         first: id of a benchmark's run.
-        second: id of the run that it is held against.
+        second: id of the run to compare with.
 
     Returns:
         One row a metric: ``metric``, ``first`` and ``second`` (means over the shared cells), ``difference`` with the

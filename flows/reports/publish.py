@@ -1,4 +1,4 @@
-"""A benchmark as a folder of Markdown, tables and pictures, to be committed or served as it is."""
+"""Write a benchmark as a folder of Markdown, tables and pictures, to be committed or served as it is."""
 
 import random
 from pathlib import Path
@@ -32,8 +32,8 @@ def publish(params: Params, run_id: str, against: str | None, out: Path) -> None
     Args:
         params: of the profile.
         run_id: of a benchmark.
-        against: of another that it is held against, if any.
-        out: a folder; earlier results in it are replaced whole.
+        against: id of another benchmark to compare with, if any.
+        out: a folder; earlier results in it are replaced as a whole.
 
     Raises:
         InputError: a run is unknown, the two do not compare, no combination finished, or the folder holds something else.
@@ -83,7 +83,7 @@ def publish(params: Params, run_id: str, against: str | None, out: Path) -> None
 
 
 def best_cells(finished: list[CellResult], table: pd.DataFrame, metrics: list) -> list[CellResult]:
-    """The cells of the highest mean rank over all metrics where higher is better, a subject and a motion once."""
+    """The cells with the highest mean rank over all metrics where higher is better; each subject and motion at most once."""
     names = [metric.name for metric in metrics if metric.higher_is_better]
     ranks = table.loc[table["status"] == "finished", names].rank(pct=True).mean(axis=1)
     chosen: list[CellResult] = []

@@ -1,4 +1,4 @@
-"""Did scores fall? A benchmark held against the newest before it that compares."""
+"""Compare a benchmark with the newest one before it, to see whether scores fell."""
 
 from contextlib import suppress
 from dataclasses import dataclass

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import re
 
 import pytest
 import torch
@@ -42,7 +43,8 @@ class TestContract:
 
     def test_is_described(self, name: str) -> None:
         metric = METRICS[name]
-        assert metric.name == name and "." not in name  # a dot marks the other figures of a run, such as seconds
+        assert metric.name == name and re.fullmatch("[a-z][a-z0-9_]*", name), "it names columns, tags and files"
+        assert metric.revision >= 1
         assert metric.label and metric.description and metric.source
         assert "\n" not in metric.description
         assert metric.higher_is_better in (True, False, None)
