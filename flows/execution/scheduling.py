@@ -1,6 +1,7 @@
 """Make what a benchmark is missing: adapters, then cells. If one fails, it is printed and counted, and the others go on."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 
 from prefect import task
 from rich.text import Text
@@ -99,65 +100,91 @@ def run_missing(
     Returns:
         What became of every cell of the plan. A cell that lacks a score has failed.
     """
-    revisions, params_json = metric_revisions(), params.model_dump_json()
     finished = {cell.key: cell for cell in finished_cells(tracking)}
-    videos = {cell.run.data.tags.get(Tag.GENERATION_KEY): cell.run_id for cell in finished.values()}
-    records: dict[str, CellRecord] = {}
-    missing: list[CellPlan] = []
-
-    def record(cell: CellPlan, run_id: str | None, reused: bool = False, scores: dict[str, str] | None = None) -> None:
-        place = {"subject": cell.subject, "motion": cell.motion, "prompt": cell.prompt, "seed": cell.seed}
-        records[cell.key] = CellRecord(key=cell.key, **place, run_id=run_id, reused=reused, scores=scores or {})
-
-    def fail(cell: CellPlan, error: Exception) -> None:
-        console.print(Text(f"failed: {cell.subject} x {cell.motion}: {error}", "red"))
-        record(cell, None)
-
-    def reuse(cell: CellPlan, found: FinishedCell) -> None:
-        scores = found.added(revisions)
-        record(cell, found.run_id, True, scores)
-        _list_reused(tracking, cell, found, scores, parent)
-
-    def attempt(cells: list[CellPlan]) -> Iterator[tuple[CellPlan, bool]]:
-        arguments = lambda cell: (params_json, cell, adapters, parent, videos.get(cell.generation_key))  # noqa: E731
-        for cell, result in overlapping_results(params.execution, run_cell_task, cells, arguments):
-            run_id, error = _ended(result)
-            if error:
-                fail(cell, error)
-            elif run_id:
-                record(cell, run_id)
-            elif elsewhere := tracking.find(Kind.CELL, cell.key):  # another worker has finished it
-                reuse(cell, FinishedCell(elsewhere))
-            yield cell, cell.key in records
-
-    def attempt_scores(cells: list[CellPlan]) -> Iterator[tuple[CellPlan, bool]]:
-        lacking = {cell.key: finished[cell.key].lacking(revisions) for cell in cells}
-        arguments = lambda cell: (params_json, cell, finished[cell.key].run_id, lacking[cell.key], parent)  # noqa: E731
-        for cell, result in overlapping_results(params.execution, score_cell_task, cells, arguments):
-            _, error = _ended(result)
-            there = finished[cell.key]
-            if isinstance(error, DamagedError):
-                missing.append(cell)
-            elif error:
-                fail(cell, error)
-            elif run := tracking.find(Kind.SCORES, scores_key(cell, there.run_id, lacking[cell.key])):
-                reuse(cell, FinishedCell(there.run, {run.info.run_id: run, **there.later}))
-            yield cell, cell.key in records or cell in missing
-
+    cells = _Cells(tracking, adapters, params, parent, finished)
     with bar("combinations", len(plan.cells)) as line:
-        show = lambda: line.at(len(records))  # noqa: E731
-        unscored = []
+        unscored, missing = [], []
         for cell in plan.cells:
             if cell.key not in finished:
                 missing.append(cell)
-            elif finished[cell.key].lacking(revisions):
+            elif finished[cell.key].lacking(cells.revisions):
                 unscored.append(cell)
             else:
-                reuse(cell, finished[cell.key])
-                show()
-        share_work(unscored, attempt_scores, show)
-        share_work(missing, attempt, show)
-    return tuple(records[cell.key] for cell in plan.cells)
+                cells.reuse(cell, finished[cell.key])
+                line.step()
+        share_work(unscored, cells.score, line.step)
+        share_work([*missing, *cells.damaged], cells.run, lambda: line.at(len(cells.records)))
+    return tuple(cells.records[cell.key] for cell in plan.cells)
+
+
+@dataclass
+class _Cells:
+    """The cells of a benchmark under way, and what became of each."""
+
+    tracking: Tracking
+    adapters: dict[str, str]  # run ids by key
+    params: Params
+    parent: str
+    finished: dict[str, FinishedCell]  # by key, before the benchmark
+    revisions: dict[str, int] = field(default_factory=metric_revisions)  # of the metrics
+    records: dict[str, CellRecord] = field(default_factory=dict)  # by key
+    damaged: list[CellPlan] = field(default_factory=list)  # finished before, but their videos cannot be scored
+
+    def run(self, cells: list[CellPlan]) -> Iterator[tuple[CellPlan, bool]]:
+        """Run cells; yields each with whether it is dealt with."""
+        params_json = self.params.model_dump_json()
+        videos = {cell.run.data.tags.get(Tag.GENERATION_KEY): cell.run_id for cell in self.finished.values()}
+
+        def arguments(cell: CellPlan) -> tuple:
+            return params_json, cell, self.adapters, self.parent, videos.get(cell.generation_key)
+
+        for cell, result in overlapping_results(self.params.execution, run_cell_task, cells, arguments):
+            run_id, error = _ended(result)
+            if error:
+                self.fail(cell, error)
+            elif run_id:
+                self.record(cell, run_id)
+            elif elsewhere := self.tracking.find(Kind.CELL, cell.key):  # another worker has finished it
+                self.reuse(cell, FinishedCell(elsewhere))
+            yield cell, cell.key in self.records
+
+    def score(self, cells: list[CellPlan]) -> Iterator[tuple[CellPlan, bool]]:
+        """Score finished cells with the metrics that they lack; yields each with whether it is dealt with."""
+        params_json = self.params.model_dump_json()
+        lacking = {cell.key: self.finished[cell.key].lacking(self.revisions) for cell in cells}
+
+        def arguments(cell: CellPlan) -> tuple:
+            return params_json, cell, self.finished[cell.key].run_id, lacking[cell.key], self.parent
+
+        for cell, result in overlapping_results(self.params.execution, score_cell_task, cells, arguments):
+            before, (_, error) = self.finished[cell.key], _ended(result)
+            if isinstance(error, DamagedError):
+                self.damaged.append(cell)
+            elif error:
+                self.fail(cell, error)
+            elif run := self.tracking.find(Kind.SCORES, scores_key(cell, before.run_id, lacking[cell.key])):
+                self.reuse(cell, FinishedCell(before.run, {run.info.run_id: run, **before.later}))
+            yield cell, cell.key in self.records or cell in self.damaged
+
+    def reuse(self, cell: CellPlan, found: FinishedCell) -> None:
+        """Record a cell that an earlier benchmark or another worker has finished."""
+        scores = found.added(self.revisions)
+        self.record(cell, found.run_id, True, scores)
+        _list_reused(self.tracking, cell, found, scores, self.parent)
+
+    def fail(self, cell: CellPlan, error: Exception) -> None:
+        """Record and print a failure; the next benchmark tries the cell again."""
+        console.print(Text(f"failed: {cell.subject} x {cell.motion}: {error}", "red"))
+        self.record(cell, None)
+
+    def record(
+        self, cell: CellPlan, run_id: str | None, reused: bool = False, scores: dict[str, str] | None = None
+    ) -> None:
+        """Record what became of a cell."""
+        self.records[cell.key] = CellRecord(
+            key=cell.key, subject=cell.subject, motion=cell.motion, prompt=cell.prompt, seed=cell.seed,
+            run_id=run_id, reused=reused, scores=scores or {},
+        )  # fmt: skip
 
 
 def _ended(result: Callable[[], str | None]) -> tuple[str | None, Exception | None]:
