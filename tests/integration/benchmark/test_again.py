@@ -12,7 +12,7 @@ from dreamvideo.errors import DamagedError, InputError
 from dreamvideo.files import sha256_file
 from dreamvideo.params import ExecutionParams, load_params
 from dreamvideo.roles import Role
-from evaluation.metrics import METRICS, Metric
+from evaluation.metrics import METRICS, Metric, metric_revisions
 from evaluation.suite import Suite
 from flows.benchmark import run_benchmark
 from flows.execution import adapters as customize
@@ -22,7 +22,7 @@ from flows.planning.selection import Selection
 from flows.reports.build import write_report
 from flows.reports.compare import benchmark_cells
 from flows.tracking.records import read_cells
-from flows.tracking.schema import Kind, Tag, scores_of
+from flows.tracking.schema import Kind, Tag, revision_tags, scores_of
 from flows.tracking.store import open_store
 from tests.integration.benchmark.conftest import runs_of
 from tests.integration.conftest import dreamvideo
@@ -62,6 +62,15 @@ def test_a_second_run_computes_nothing_and_ends_what_a_killed_one_left_under_way
     assert sorted(run.data.tags[Tag.KEY] for run in runs_of(Kind.CELL)) == keys
     assert len(runs_of(Kind.ADAPTER)) == 4
     assert {tracking.get(run.info.run_id).info.status for run in killed} == {"KILLED"}
+
+
+def test_cells_of_version_0_1_which_recorded_no_revisions_are_reused(first, monkeypatch):
+    tracking = open_store(load_params().tracking)
+    for run in runs_of(Kind.CELL):
+        for tag in revision_tags(metric_revisions()):
+            tracking.client.delete_tag(run.info.run_id, tag)
+    monkeypatch.setattr(Suite, "score_video", lambda *_: pytest.fail("a video was scored again"))
+    assert run_benchmark(load_params(), Selection()).reused == 4
 
 
 def test_data_that_passed_is_examined_again_once_a_file_is_another(project, first):
