@@ -16,10 +16,9 @@ from typing import TypeVar
 from mlflow.entities import Run, ViewType
 from mlflow.exceptions import MlflowException
 
-from dreamvideo.errors import ConflictError
 from flows.tracking.liveness import is_running, this_process
 from flows.tracking.schema import Kind, Tag, by_key, tagged
-from flows.tracking.store import Record, Tracking
+from flows.tracking.store import Record, RunEndedError, Tracking
 
 HEARTBEAT = 30.0  # seconds between two signs of life
 # Seconds without a heartbeat. MLflow's client tries a heartbeat that meets no server again for up to 250 s. So a worker
@@ -56,7 +55,7 @@ def leased_run(
             created = record.run_id
             _check_free(tracking, kind, key, lease, created)
             yield record
-    except ConflictError as error:
+    except RunEndedError as error:
         raise LeaseHeldError(None) from error
     except LeaseHeldError:
         if created:
@@ -71,7 +70,7 @@ def live_run(
     """A run as :meth:`Tracking.run` starts it, which shows its worker and that the worker is alive.
 
     Raises:
-        ConflictError: another worker saw no sign of life, and has ended the run.
+        RunEndedError: another worker saw no sign of life, and has ended the run.
     """
     signs = {Tag.WORKER: this_process(), Tag.HEARTBEAT: f"{time.time():.0f}"}
     with tracking.run(kind, name, key, tags | signs, parent) as record, _heartbeat(tracking, record.run_id):

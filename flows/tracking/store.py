@@ -27,6 +27,10 @@ PAGE = 1000  # runs of one request
 MOST_METRICS = 800  # of one request, which may have 100 params and 100 tags too; a training's curve has more
 
 
+class RunEndedError(ConflictError):
+    """Another process has ended a run while this process worked on it."""
+
+
 @dataclass
 class Record:
     """What one run records. The work fills it, and the end of the run writes it in one batch."""
@@ -83,7 +87,7 @@ class Tracking:
         """A run that is FINISHED if the block succeeds, and FAILED with its reason if the block raises.
 
         Raises:
-            ConflictError: another process has ended the run meanwhile; the run stays as it is.
+            RunEndedError: another process has ended the run meanwhile; the run stays as it is.
         """
         tags = {Tag.KIND: str(kind), Tag.KEY: key, MLFLOW_RUN_NAME: name} | by_key(kind, key) | tags
         if parent:
@@ -100,7 +104,7 @@ class Tracking:
             self._fail(record, error)
             raise
         if status != "RUNNING":
-            raise ConflictError(
+            raise RunEndedError(
                 f"run {record.run_id}: another process has ended it meanwhile, as {status}; "
                 "run the same command again: what is finished is kept"
             )
