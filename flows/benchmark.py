@@ -17,14 +17,14 @@ from flows.execution.task_runners import one_server, task_runner
 from flows.planning.plan import plan_selection
 from flows.planning.selection import Selection
 from flows.registry.comparison import policy_of
-from flows.registry.promotion import Proposal, propose
+from flows.registry.promotion import propose
 from flows.registry.serving import register_all
 from flows.registry.versions import record_scores
 from flows.reports.build import report_task
 from flows.reports.compare import benchmark_cells
 from flows.reports.record import benchmark_run, run_facts
 from flows.tracking.leases import end_abandoned
-from flows.tracking.records import keep_record
+from flows.tracking.records import Proposal, keep_record
 from flows.tracking.schema import BENCHMARK_KINDS
 from flows.tracking.store import open_store
 

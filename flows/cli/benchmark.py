@@ -10,7 +10,7 @@ from flows.cli.options import Method, Motions, Profile, Prompts, Seed, Subjects,
 if TYPE_CHECKING:
     from dreamvideo.params import Params
     from flows.planning.selection import Selection
-    from flows.registry.promotion import Proposal
+    from flows.tracking.records import Proposal
 
 app = typer.Typer(
     name="benchmark", no_args_is_help=True, help="Run every subject x motion combination, or show the plan."

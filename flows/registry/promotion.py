@@ -1,29 +1,12 @@
 """Promotion: a challenger becomes the champion only if no metric is worse by more than its margin over the cells of both."""
 
-import json
-import tempfile
-from dataclasses import dataclass
-from pathlib import Path
-
 from dreamvideo.errors import InputError, NotComparableError
 from dreamvideo.params import Params
 from flows.registry.comparison import Comparison, compare_versions, policy_of
 from flows.registry.history import AUTOMATIC, PROMOTION, ROLLBACK, decide, decisions, settle, undone_by_rollback
 from flows.registry.models import CHALLENGER, CHAMPION, aliases, champion, version
-from flows.tracking.schema import Artifact
+from flows.tracking.records import Proposal, keep_proposals
 from flows.tracking.store import Tracking, open_store
-
-
-@dataclass(frozen=True)
-class Proposal:
-    """Whether a challenger may take the champion's place, as a benchmark found it."""
-
-    model: str
-    champion: int  # version numbers, as they were before
-    challenger: int
-    passes: bool
-    promoted: bool  # the policy is automatic, so that the challenger is the champion now
-    reason: str  # why it does not pass; empty where it does
 
 
 def promote(params: Params, name: str, number: int | None = None) -> Comparison | None:
@@ -87,29 +70,25 @@ def propose(params: Params, tracking: Tracking, names: list[str], run_id: str) -
     Returns:
         One proposal for each model that has a challenger.
     """
-    proposals, kept = [], []
+    proposals = []
     for name in names:
         seated = aliases(tracking, name)
         if not {CHAMPION, CHALLENGER} <= seated.keys():
             continue
-        numbers = seated[CHAMPION], seated[CHALLENGER]
+        about = {"model": name, "champion": seated[CHAMPION], "challenger": seated[CHALLENGER]}
         try:
             wanted = version(tracking, name, seated[CHALLENGER])
             comparison = compare_versions(tracking, params, name, wanted, champion(tracking, name))
         except NotComparableError as error:
-            proposals.append(Proposal(name, *numbers, passes=False, promoted=False, reason=str(error)))
-            kept.append({"model": name, "passes": False, "reason": str(error)})
+            proposals.append(Proposal(**about, passes=False, promoted=False, reason=str(error)))
             continue
         promoted = comparison.passes and params.promotion.automatic
         if promoted:
             _move(tracking, comparison, AUTOMATIC)
-        proposals.append(Proposal(name, *numbers, comparison.passes, promoted, comparison.reason))
-        kept.append(comparison.as_json() | {"reason": comparison.reason})
-    if kept:
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / Artifact.PROPOSAL
-            path.write_text(json.dumps(kept, indent=1))
-            tracking.artifacts.attach(run_id, path)
+        found = {"passes": comparison.passes, "promoted": promoted, "reason": comparison.reason}
+        proposals.append(Proposal(**about, **found, comparison=comparison.as_json()))
+    if proposals:
+        keep_proposals(tracking, run_id, proposals)
     return proposals
 
 

@@ -1,6 +1,7 @@
 """The record of a benchmark: the artifacts of its run, from which a report is built again."""
 
 import tempfile
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -52,6 +53,27 @@ class Facts(BaseModel):
     oracle_accuracy: dict[str, float]
 
 
+class Proposal(BaseModel):
+    """Whether a challenger may become the champion of a registered model, as a benchmark found it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    model: str
+    champion: int  # version numbers before any promotion
+    challenger: int
+    passes: bool
+    promoted: bool  # the policy is automatic, so that the challenger is the champion now
+    reason: str  # why it does not pass; empty if it passes
+    comparison: dict[str, Any] | None = None  # by metric; None if the two versions do not compare
+
+
+class ProposalsFile(BaseModel):
+    """The content of promotion.json."""
+
+    schema_version: Literal[2] = 2
+    proposals: tuple[Proposal, ...]
+
+
 def keep_record(tracking: Tracking, run_id: str, params: Params, cells: tuple[CellRecord, ...], facts: Facts) -> None:
     """Store the record of a benchmark with its run."""
     used = params.model_dump(mode="json") | {"methods": {params.method: params.methods[params.method]}}
@@ -60,6 +82,16 @@ def keep_record(tracking: Tracking, run_id: str, params: Params, cells: tuple[Ce
         Artifact.FACTS: facts.model_dump_json(indent=1),
         Artifact.PARAMS: yaml.safe_dump(used, sort_keys=False),
     }
+    _keep(tracking, run_id, contents)
+
+
+def keep_proposals(tracking: Tracking, run_id: str, proposals: Iterable[Proposal]) -> None:
+    """Store the proposals of a benchmark with its run."""
+    content = ProposalsFile(proposals=tuple(proposals)).model_dump_json(indent=1)
+    _keep(tracking, run_id, {Artifact.PROPOSAL: content})
+
+
+def _keep(tracking: Tracking, run_id: str, contents: Mapping[str, str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         for name, content in contents.items():
             (Path(folder) / name).write_text(content)

@@ -16,8 +16,9 @@ from flows.planning.selection import Selection
 from flows.registry import history as decisions
 from flows.registry.comparison import compare_versions
 from flows.registry.models import aliases, fetch_version, registered_models, version, versions
-from flows.registry.promotion import Proposal, promote, rollback
+from flows.registry.promotion import promote, rollback
 from flows.registry.versions import register_adapter
+from flows.tracking.records import ProposalsFile
 from flows.tracking.schema import Artifact, Kind, Tag, score_tag
 from tests.integration.conftest import MOTIONS
 from tests.support.registry_trials import (
@@ -103,10 +104,11 @@ def test_a_profile_without_a_policy_and_a_method_without_training_register_nothi
 
 def test_a_new_recipe_makes_a_challenger_and_the_benchmark_proposes_it(second):
     assert aliases(tracking(), DOG) == {"champion": 1, "challenger": 2}
-    assert second.proposals == [Proposal(DOG, 1, 2, passes=True, promoted=False, reason="")]
-    (kept,) = tracking().artifacts.read_json(second.run_id, Artifact.PROPOSAL)
-    assert (kept["model"], kept["champion"], kept["challenger"], kept["passes"]) == (DOG, 1, 2, True)
-    assert len(kept["pairs"]) == 2
+    (proposal,) = second.proposals
+    assert (proposal.model, proposal.champion, proposal.challenger) == (DOG, 1, 2)
+    assert proposal.passes and not proposal.promoted and len(proposal.comparison["pairs"]) == 2
+    kept = ProposalsFile.model_validate(tracking().artifacts.read_json(second.run_id, Artifact.PROPOSAL))
+    assert kept.model_dump(mode="json")["proposals"] == [proposal.model_dump(mode="json")]
     assert history() == [("first version", None, 1)], "a proposal moves nothing"
 
 
@@ -172,7 +174,8 @@ def test_versions_without_a_common_cell_are_not_held_against_each_other(second):
 
 def test_an_automatic_policy_promotes_at_the_end_of_a_benchmark(second):
     outcome = run_benchmark(params(4, LAX.model_copy(update={"automatic": True})), DOG_ONLY)
-    assert outcome.proposals == [Proposal(DOG, 1, 3, passes=True, promoted=True, reason="")]
+    (proposal,) = outcome.proposals
+    assert (proposal.champion, proposal.challenger, proposal.passes, proposal.promoted) == (1, 3, True, True)
     assert aliases(tracking(), DOG) == {"champion": 3} and history()[-1] == ("automatic promotion", 1, 3)
 
 
