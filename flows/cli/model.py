@@ -23,7 +23,7 @@ def list_models(profile: Profile = None) -> None:
     params = profile_params(profile)
     from dreamvideo.dataset.licences import commercial_use
     from flows.registry.models import CHALLENGER, CHAMPION, registered_models, versions
-    from flows.registry.versions import LICENCE, METHOD
+    from flows.tracking.schema import Tag
     from flows.tracking.store import open_store
 
     tracking = open_store(params.tracking)
@@ -32,8 +32,8 @@ def list_models(profile: Profile = None) -> None:
         known = {str(version.version): version for version in versions(tracking, model.name)}
         seated = [str(model.aliases.get(alias, "")) for alias in (CHAMPION, CHALLENGER)]
         tags = known[seated[0]].tags if seated[0] in known else {}
-        allowed = commercial_use(tags[LICENCE]) if LICENCE in tags else ""
-        table.add_row(model.name, *seated, str(len(known)), tags.get(METHOD, ""), allowed)
+        allowed = commercial_use(tags[Tag.LICENCE]) if Tag.LICENCE in tags else ""
+        table.add_row(model.name, *seated, str(len(known)), tags.get(Tag.METHOD, ""), allowed)
     if table.row_count:
         out.print(table)
     else:

@@ -112,7 +112,7 @@ def test_a_missing_artifact_is_one_sentence(params, tmp_path):
     (tmp_path / "other.json").write_text("{}")
     with tracking.run(Kind.BENCHMARK, "a benchmark", "0" * 64, {}) as record:
         tracking.artifacts.attach(record.run_id, tmp_path / "other.json")
-    with pytest.raises(InputError, match=r"its artifact cells\.json is missing; delete this run"):
+    with pytest.raises(DamagedError, match=r"its artifact cells\.json is missing; delete this run"):
         tracking.artifacts.download(record.run_id, "cells.json")
 
 
@@ -123,7 +123,7 @@ def test_a_further_artifact_that_was_tampered_with_is_refused(params, tmp_path):
         tracking.artifacts.attach(record.run_id, rows)
     assert tracking.artifacts.read_json(record.run_id, "cells.json") == [{"key": "one"}]
     (tmp_path / "mlruns" / record.run_id / "artifacts/cells.json").write_text("[]")
-    with pytest.raises(InputError, match=r"its artifact cells\.json is not what was stored; delete the run"):
+    with pytest.raises(DamagedError, match=r"its artifact cells\.json is not what was stored; delete the run"):
         tracking.artifacts.read_json(record.run_id, "cells.json")
     rows.write_text("[]")  # as a report that is built again replaces the one before
     tracking.artifacts.attach(record.run_id, rows)
