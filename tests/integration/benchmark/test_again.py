@@ -265,9 +265,9 @@ def test_a_video_that_is_gone_is_made_again_but_not_one_that_the_store_withholds
     monkeypatch.undo()
     seed = "--seed", gone.data.params["seed"]
     done = dreamvideo(Path.cwd(), "benchmark", "run", *seed)
-    assert done.returncode == 1 and "; 1 failed" in done.stdout
+    assert done.returncode == 1 and ", 1 failed" in done.stdout
     done = dreamvideo(Path.cwd(), "benchmark", "run", *seed)
-    assert done.returncode == 0 and "; 0 failed" in done.stdout
+    assert done.returncode == 0 and ", 0 failed" in done.stdout
 
 
 def refuse(*_, **__):
