@@ -97,6 +97,6 @@ def test_a_server_that_is_away_is_not_told_as_lost_data(server, tmp_path, monkey
     with pytest.raises(DamagedError):
         tracking.artifacts.download(record.run_id, "cells.json")
     server.stop()
-    for ask in (tracking.get, tracking.fetch):
+    for ask in (tracking.get, tracking.artifacts.fetch):
         with pytest.raises(MlflowException, match="refused"):
             ask(record.run_id)

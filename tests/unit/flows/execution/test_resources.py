@@ -40,8 +40,9 @@ def run_id(resources, tmp_path):
 
 
 def test_an_adapter_is_fetched_once_and_not_kept_in_memory(resources, run_id, monkeypatch):
-    fetched, fetch = [], resources.tracking.fetch
-    monkeypatch.setattr(resources.tracking, "fetch", lambda run_id: fetched.append(run_id) or fetch(run_id))
+    artifacts, fetched = resources.tracking.artifacts, []
+    fetch = artifacts.fetch
+    monkeypatch.setattr(artifacts, "fetch", lambda run_id: fetched.append(run_id) or fetch(run_id))
     once, again = load_adapter(resources, PLAN, run_id), load_adapter(resources, PLAN, run_id)
     assert torch.equal(once["up.weight"], torch.ones(3)) and torch.equal(again["up.weight"], torch.ones(3))
     assert fetched == [run_id]
