@@ -62,7 +62,7 @@ class Adapter(nn.Module):
         self.placement = placement
         self.appearance: Tensor | None = None
         self.strength: Tensor | None = None
-        self.items = slice(None)  # of those it is guided for: VideoDiffusionModel.predict chooses them
+        self.items = slice(None)  # of the next prediction: VideoDiffusionModel.predict sets them
         self.scale = 1.0
         self.sites = {f"{site.block}.{site.sublayer}".replace(".", "/"): site for site in sites}
         self.bottlenecks = nn.ModuleDict(

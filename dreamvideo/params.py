@@ -87,7 +87,7 @@ class SamplingParams(Section):
     inversion_strength: float = Field(default=0.0, ge=0, le=1)
 
     def recipe(self) -> dict:
-        """All that decides a video. DDIM goes without saying, so that videos from before the choice keep their keys."""
+        """All that decides a video. DDIM is left out, so that videos from before there was a choice keep their keys."""
         return self.model_dump(exclude={"solver"} if self.solver == "ddim" else set())
 
 

@@ -35,9 +35,9 @@ def sample_latents(
         sampling: solver, number of steps and guidance scale.
         generator: source of the initial noise.
         num_frames: F; the base model's own where None.
-        inverted: noise (1, C, f, H, W) that :func:`invert_latents` found; ``sampling.inversion_strength`` of the initial
-            noise is this, in variance.
-        on_step: told of every finished step.
+        inverted: noise (1, C, f, H, W) of :func:`invert_latents`. Its share of the initial noise, in variance, is
+            ``sampling.inversion_strength``.
+        on_step: called after every step with its number, from 1.
 
     Returns:
         Latents (1, C, f, H, W).
@@ -57,7 +57,7 @@ def sample_latents(
 
     def predict(branches: Tensor) -> Tensor:
         nonlocal at_once
-        at_once = len(branches)  # what did not fit is not tried at every step
+        at_once = len(branches)  # keep the size that fits for the steps that follow
         chosen = slice(int(branches[0]), int(branches[-1]) + 1)
         return base.predict(latents.expand(at_once, *shape[1:]), timestep, text[chosen], chosen)
 

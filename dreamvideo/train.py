@@ -16,7 +16,7 @@ from dreamvideo.weights import check_finite
 
 WARM_UP_STEPS = 10
 
-# Told of every step: its number, from 1, and its loss.
+# Called after every step with its number, from 1, and its loss.
 OnStep = Callable[[int, float], None]
 
 
@@ -34,7 +34,7 @@ def optimise(
         loss_of_step: draws a batch and returns its loss.
         steps: number of steps.
         learning_rate: the constant rate.
-        on_step: told of every step.
+        on_step: called after every step.
 
     Returns:
         The loss of every step.

@@ -61,9 +61,9 @@ class Architecture:
 
 
 class Guided(Protocol):
-    """Something in force on a base model that treats each item of a batch in its own way."""
+    """An adapter in force that treats each item of a batch in its own way."""
 
-    items: slice  # those of the items it is guided for that the next prediction is about
+    items: slice  # of the next prediction, among the items that it is guided for
 
 
 class VideoDiffusionModel(ABC):
@@ -131,7 +131,7 @@ class VideoDiffusionModel(ABC):
             noisy: latents (B, C, f, H, W).
             timesteps: one for all, or (B,).
             text: (B, N, D).
-            items: which of the items that adapters are guided for these are; all as a rule.
+            items: the items of this prediction, among those that adapters are guided for; all as a rule.
 
         Returns:
             (B, C, f, H, W), float32.
@@ -143,12 +143,12 @@ class VideoDiffusionModel(ABC):
             return self.denoiser(noisy, timesteps, text).sample.float()
 
     def once(self, what: str, content: Tensor, compute: Callable[[Tensor], Tensor]) -> Tensor:
-        """What a computation gives for some content: computed once in this process, and found by the content's hash.
+        """The result of a computation on some content. It runs once in this process; later calls find it by a hash.
 
         Args:
             what: names the computation and all else that decides its result.
             content: images or clips (..., 3, S, S).
-            compute: from the content to the result, which nobody may change in place.
+            compute: from the content to the result. Callers must not change the result in place.
         """
         key = (what, tuple(content.shape), hashlib.sha256(content.cpu().contiguous().numpy()).hexdigest())
         if key not in self._kept:

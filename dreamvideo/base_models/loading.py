@@ -13,18 +13,18 @@ from dreamvideo.params import BaseModelParams
 
 _HUB = re.compile(r"hub:(?P<repository>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w.-]+))?")
 _PLAIN = ("*.safetensors", "*.json", "*.txt", "*.model")  # never a pickle
-# What decides about a base besides its tensors: its parts' configurations, tokens and noise schedule.
+# Files that decide about a base model besides its tensors: configurations, tokens, noise schedule.
 _SETTINGS = ("[!.]*/[!.]*.json", "[!.]*/[!.]*.txt", "open_clip_config.json")
 _VARIANTS = ("*.fp16.*", "*.non_ema.*")
 
 
 def is_hub_id(location: Path) -> bool:
-    """Whether weights are named by ``hub:OWNER/NAME@COMMIT`` instead of by their folder."""
+    """Whether a location is ``hub:OWNER/NAME@COMMIT`` and not a folder."""
     return str(location).startswith("hub:")
 
 
 def local_folder(location: Path) -> Path:
-    """The folder of weights, fetched from the hub first where ``location`` is ``hub:OWNER/NAME@COMMIT``.
+    """The folder of weights. If ``location`` is ``hub:OWNER/NAME@COMMIT``, it is fetched from the hub first.
 
     Raises:
         InputError: the folder is absent, the commit is not pinned, or the hub cannot be reached.
@@ -41,7 +41,7 @@ def local_folder(location: Path) -> Path:
 
     try:
         return Path(snapshot_download(repository, revision=revision, allow_patterns=_PLAIN, ignore_patterns=_VARIANTS))
-    except Exception as error:  # the hub, the network below it and the disk each raise their own
+    except Exception as error:  # the hub, the network and the disk raise errors of their own
         raise InputError(
             f"{location} cannot be fetched ({type(error).__name__}: {in_brief(error)}); "
             "download it where there is a network, and give the folder instead"
@@ -49,7 +49,7 @@ def local_folder(location: Path) -> Path:
 
 
 def folder_at_hand(location: Path) -> Path | None:
-    """The folder of weights, or None where that is not on this machine, or not yet: nothing is fetched.
+    """The folder of weights, or None if it is not on this machine. Nothing is fetched.
 
     Raises:
         InputError: the commit is not pinned.
@@ -68,7 +68,7 @@ def folder_at_hand(location: Path) -> Path | None:
 
 
 def _pinned(location: Path, match: re.Match) -> tuple[str, str]:
-    """Repository and commit of what is on the hub."""
+    """Repository and commit of a location on the hub."""
     repository, revision = match["repository"], match["revision"]
     if not re.fullmatch("[0-9a-f]{40}", revision or ""):
         raise InputError(
@@ -79,7 +79,7 @@ def _pinned(location: Path, match: re.Match) -> tuple[str, str]:
 
 
 def base_model_key(params: BaseModelParams) -> str:
-    """Hash of all files that decide about a base model, its parts' JSON and text among them; no weights are loaded.
+    """Hash of a base model's files: tensors, JSON and text. No weights are loaded.
 
     Raises:
         InputError: a folder of weights is absent.
@@ -89,14 +89,14 @@ def base_model_key(params: BaseModelParams) -> str:
 
 
 def load_pretrained(architecture: Any, folder: Path) -> Any:
-    """A model of diffusers or transformers from its folder: every tensor there, none left over, none unpickled.
+    """Load a model of diffusers or transformers. Its folder must hold each tensor and no other. Nothing is unpickled.
 
     Args:
         architecture: the class, with ``from_pretrained``.
         folder: holds config.json and safetensors.
 
     Returns:
-        The model, frozen, in evaluation mode, in float32 whatever its files hold.
+        The model, frozen, in evaluation mode, in float32.
 
     Raises:
         InputError: the folder is absent, a file is truncated, or a tensor is missing, left over or of another shape.
@@ -119,8 +119,8 @@ def load_weightless(architecture: Any, folder: Path, config: str, **options: Any
     Args:
         architecture: the class, with ``from_pretrained``.
         folder: holds its files.
-        config: the name of the one that must be there.
-        options: override what it says.
+        config: the file that must be there.
+        options: values that replace those in the file.
 
     Raises:
         InputError: the file is absent or damaged, or describes something else.
@@ -133,14 +133,14 @@ def _load(architecture: Any, folder: Path, config: str, remedy: str, options: di
         raise InputError(f"{folder}: no {config} there; {remedy}")
     try:
         return architecture.from_pretrained(folder, local_files_only=True, **options)
-    except Exception as error:  # safetensors, JSON, shapes and each class raise their own
+    except Exception as error:  # safetensors, JSON, shapes and each class raise errors of their own
         raise InputError(
             f"{folder} cannot be loaded as {architecture.__name__} ({in_brief(error)}); {remedy}"
         ) from error
 
 
 def without_weights(architecture: Any, folder: Path) -> Any:
-    """A model of diffusers on the meta device, as its folder's config.json says.
+    """A model of diffusers on the meta device, built from its folder's config.json.
 
     Raises:
         InputError: the file is absent or no JSON, or describes another architecture.
@@ -152,7 +152,7 @@ def without_weights(architecture: Any, folder: Path) -> Any:
             raise ValueError(f"it is that of a {config['_class_name']}")
         with torch.device("meta"):
             return architecture.from_config(config)
-    except Exception as error:  # JSON, and sizes that no network can have, each raise their own
+    except Exception as error:  # JSON and impossible sizes raise errors of their own
         raise InputError(
             f"{path} does not describe a {architecture.__name__} ({in_brief(error)}); give a base in diffusers' layout"
         ) from error
@@ -189,6 +189,6 @@ def load_open_clip(folder: Path) -> tuple[Any, dict]:
         raise InputError(f"{folder}: no open_clip_model.safetensors there; give a folder in open_clip's layout")
     try:
         model = open_clip.create_model(f"local-dir:{folder}")
-    except Exception as error:  # safetensors, JSON and shapes each raise their own
+    except Exception as error:  # safetensors, JSON and shapes raise errors of their own
         raise InputError(f"{folder} cannot be loaded by open_clip ({in_brief(error)}); give whole weights") from error
     return model.float().eval().requires_grad_(False), preprocess

@@ -83,7 +83,7 @@ class ModelScope(UNet3DModel):
         image_mean: Sequence[float] = OPENAI_DATASET_MEAN,
         image_std: Sequence[float] = OPENAI_DATASET_STD,
     ) -> None:
-        """Take the parts, frozen, to the device; the sizes follow from them."""
+        """Take the parts to the device, freeze them, and read the sizes from them."""
         for block in (module for module in unet.modules() if isinstance(module, ResnetBlock2D)):
             block.dropout.p = DROPOUT  # diffusers gives it to temporal convolutions alone
         self.place(unet)
@@ -102,7 +102,7 @@ class ModelScope(UNet3DModel):
 
     @classmethod
     def architecture(cls, params: BaseModelParams) -> Architecture:
-        """The UNet of the folder's configuration; where that is not on this machine, the published one.
+        """The UNet that the folder's configuration describes, or the published one if the folder is not here.
 
         Raises:
             InputError: a configuration is damaged or of something else, or a commit of the hub is not pinned.
@@ -122,7 +122,7 @@ class ModelScope(UNet3DModel):
     def encode_text(self, prompts: list[str], placeholder: Tensor | None = None) -> Tensor:
         """Token embeddings (B, 77, D)."""
         if placeholder is not None:
-            # CLIP's tokenizer reads a row of signs as one token: the one in "(*)" or "*," would not be the placeholder.
+            # CLIP's tokenizer joins neighbouring signs to one token. "*," would not be the placeholder.
             prompts = [prompt.replace(PLACEHOLDER, f" {PLACEHOLDER} ") for prompt in prompts]
         ids = self.tokenizer(prompts, padding="max_length", truncation=True, return_tensors="pt").input_ids
         if placeholder is not None:
@@ -135,7 +135,7 @@ class ModelScope(UNet3DModel):
                 return self.text(ids).last_hidden_state
 
     def unread_words(self, prompt: str) -> list[str]:
-        """Words beyond the 77 tokens; every word within is read."""
+        """The words beyond the 77 tokens. The model reads all others."""
         words, limit = prompt.split(), self.tokenizer.model_max_length
         for count in range(len(words), 0, -1):
             if len(self.tokenizer(" ".join(words[:count]), verbose=False).input_ids) <= limit:
@@ -179,7 +179,7 @@ class ModelScope(UNet3DModel):
 def _check_parts(
     folder: Path, unet: UNet3DConditionModel, vae: AutoencoderKL, text: CLIPTextModel, tokenizer: CLIPTokenizer
 ) -> None:
-    """Refuse parts of different models, which are whole each and fail only when they meet.
+    """Refuse parts of different models. Each of them loads, but they do not work together.
 
     Raises:
         InputError: two sizes that must be equal are not.
@@ -202,7 +202,7 @@ def _check_parts(
 
 @contextmanager
 def _replaced(table: nn.Embedding, token: int, embedding: Tensor) -> Iterator[None]:
-    """Within the block, ``embedding`` (D,) stands for a token in what the table gives."""
+    """Within the block, the table gives ``embedding`` (D,) for a token."""
 
     def replace(_module: nn.Module, args: tuple, output: Tensor) -> Tensor:
         return torch.where((args[0] == token)[..., None], embedding.to(output), output)

@@ -45,7 +45,7 @@ class Options(Section):
     motion_adapter: MotionStage
     appearance_strength: float
     unconditional_appearance_strength: float
-    # Of the adapters when composed; 0 leaves one out, and with that of the identity the learnt word.
+    # Of the adapters in a composition. 0 leaves an adapter out; that of the identity takes the learnt word with it.
     identity_strength: float = 1.0
     motion_strength: float = 1.0
 
@@ -80,7 +80,7 @@ class DreamVideo(Method):
         """How strongly the adapters act and the appearance guides."""
         strengths = {"appearance_strength", "unconditional_appearance_strength", "identity_strength", "motion_strength"}
         recipe = self.options.model_dump(include=strengths)
-        # An earlier revision kept the learnt word at strength 0: its videos are others, and so must be their keys.
+        # An earlier revision kept the learnt word at strength 0. Its videos differ, so their keys must differ.
         return recipe if self.options.identity_strength else recipe | {"textual_identity": "off"}
 
     def trainable_parameters(self, base: Architecture) -> dict[str, int]:
@@ -119,9 +119,10 @@ class DreamVideo(Method):
     def train_subject(
         self, base: VideoDiffusionModel, data: SubjectData, generator: torch.Generator, on_stage: OnStage
     ) -> Trained:
-        """First the textual identity, then, with that frozen, the identity adapter; single frames, under the masks.
+        """Train the textual identity, then the identity adapter beside the frozen textual identity.
 
-        Shifted at random, the images do not tell where their subject stands: composed, that is the motion's to say.
+        The loss is that of single images under their masks. Random shifts hide where the subject stands in an image: in a
+        composition, the motion decides that.
         """
         latents = base.once("latents", data.images[:, None], base.encode_frames)
         masks = data.masks if data.masks is not None else torch.ones(len(latents), 1, 1, 1)
@@ -161,7 +162,7 @@ class DreamVideo(Method):
     def train_motion(
         self, base: VideoDiffusionModel, data: MotionData, generator: torch.Generator, on_stage: OnStage
     ) -> Trained:
-        """The motion adapter, guided by the appearance of a random frame so that it learns the motion alone."""
+        """Train the motion adapter. The appearance of a random frame guides it, so that it learns the motion alone."""
         stage = self.options.motion_adapter
         captions = base.encode_text(data.captions)
         empty = base.encode_text([""])[0]
@@ -170,7 +171,7 @@ class DreamVideo(Method):
         def latents_of(frames: Tensor) -> Tensor:
             return base.once("latents", frames[None], base.encode_frames)[0].transpose(0, 1)
 
-        # A clip whose frames do not change each other's latents is encoded once, whatever windows are cut out of it.
+        # If no frame changes the latents of another, a clip is encoded once, and the windows are cut out of its latents.
         clips = [latents_of(clip) if base.frame_by_frame else clip for clip in data.clips]
 
         @cache
@@ -215,9 +216,9 @@ class DreamVideo(Method):
         motion: dict[str, Tensor] | None,
         reference: Tensor | None,
     ) -> Iterator[Encode]:
-        """Both adapters injected at once; the unconditional branch is guided by a zero appearance.
+        """Inject both adapters. A zero appearance guides the unconditional branch.
 
-        At strength 0 nothing that was learnt of the subject, or of the motion, is there: ``*`` is what the base reads in it.
+        Strength 0 leaves out all that was learnt of the subject, or of the motion. ``*`` is then a plain sign.
         """
         options = self.options
         encode: Encode = base.encode_text
@@ -225,7 +226,7 @@ class DreamVideo(Method):
             if subject is not None and options.identity_strength:
                 identity = TextualIdentity(subject[_SUBJECT + "embedding"]).to(base.device)
                 encode = lambda prompts: identity.encode(base, prompts)  # noqa: E731
-                with torch.device("meta"):  # the weights come from what was trained
+                with torch.device("meta"):  # the trained weights replace these
                     adapter = self.identity_adapter(base)
                 adapter.load_state_dict(_with_prefix(subject, _IDENTITY), assign=True)
                 adapter.to(base.device).scaled(options.identity_strength)
