@@ -15,13 +15,13 @@ from itertools import count
 from pathlib import Path
 
 import psutil
-import yaml
 from prefect.settings import get_current_settings
 from prefect.testing.utilities import prefect_test_harness
 
 from benchmarks.pocket import one_step
 from dreamvideo.files import sha256_file
 from dreamvideo.params import TrackingParams
+from dreamvideo.yaml_files import read_yaml, to_yaml
 from flows.tracking.leases import is_alive
 from flows.tracking.schema import Tag
 from flows.tracking.store import Tracking, open_store
@@ -64,11 +64,11 @@ def project(repository: Path, folder: Path) -> Path:
     folder.mkdir()
     for part in ("data", "models"):
         (folder / part).symlink_to(repository / part)
-    content = yaml.safe_load((repository / "params.yaml").read_text())
+    content = read_yaml(repository / "params.yaml", "")
     profile = content["profiles"][content["default_profile"]]
     profile["methods"] = {name: one_step(options) for name, options in profile["methods"].items()}
     profile["sampling"]["steps"] = 2
-    (folder / "params.yaml").write_text(yaml.safe_dump(content))
+    (folder / "params.yaml").write_text(to_yaml(content))
     return folder
 
 

@@ -14,7 +14,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -105,10 +104,10 @@ def many(catalog: Catalog) -> Catalog:
         for index in range(PLANNED):
             item = list(items.values())[index % len(items)]
             files = {path: f"{digest}{index}" for path, digest in item.sha256.items()}
-            named[f"{item.name}_{index}"] = replace(item, name=f"{item.name}_{index}", sha256=files)
+            named[f"{item.name}_{index}"] = item.model_copy(update={"name": f"{item.name}_{index}", "sha256": files})
         return named
 
-    return replace(catalog, subjects=copies(catalog.subjects), motions=copies(catalog.motions))
+    return catalog.model_copy(update={"subjects": copies(catalog.subjects), "motions": copies(catalog.motions)})
 
 
 def benchmark(size: int, seconds: float, workers: int) -> dict:

@@ -38,7 +38,7 @@ def main() -> None:
         folder = Path(name)
         tracking = store(folder)
         params = load_params().model_copy(update={"tracking": tracking})
-        server = start(mlflow_service(ServerSettings(DREAMVIDEO_MLFLOW_PORT=PORT), params), folder / "server")
+        server = start(mlflow_service(ServerSettings(mlflow_port=PORT), params), folder / "server")
         try:
             wait()
             rows = [measure(clients, psutil.Process(server.pid), folder) for clients in CLIENTS]

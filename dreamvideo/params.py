@@ -1,24 +1,18 @@
 """params.yaml to frozen, typed parameters: parsed once, at the edge, and refused whole if a key is unknown."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from dreamvideo.errors import InputError, masked, unknown_name
+from dreamvideo.schema import Section, validated
 from dreamvideo.yaml_files import read_yaml
 
 if TYPE_CHECKING:
     import torch
 
-S = TypeVar("S", bound=BaseModel)
 SolverName = Literal["ddim", "dpmsolver++", "unipc"]
-
-
-class Section(BaseModel):
-    """A section of the file: frozen, and closed to unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class DataParams(Section):
@@ -224,36 +218,3 @@ def load_params(path: Path = Path("params.yaml"), profile: str | None = None, me
     if params.method not in params.methods:
         raise unknown_name("method", params.method, params.methods)
     return params
-
-
-def validated(schema: type[S], content: object, where: str) -> S:
-    """Content as a schema.
-
-    Raises:
-        InputError: the first thing that does not fit, named by its full key.
-    """
-    try:
-        return schema.model_validate(content)
-    except ValidationError as error:
-        raise InputError(_sentence(schema, error, where)) from error
-
-
-def _sentence(schema: type[BaseModel], error: ValidationError, where: str) -> str:
-    # A key that does not exist may be another one misspelt, which is then missing: the misspelling says more.
-    first = next((one for one in error.errors() if one["type"] == "extra_forbidden"), error.errors()[0])
-    keys = [str(part) for part in first["loc"]]
-    if first["type"] == "extra_forbidden":
-        prefix = "".join(f"{key}." for key in keys[:-1])
-        return f"{where}: {unknown_name('key', keys[-1], _fields_at(schema, keys[:-1]), prefix)}"
-    if first["type"] == "missing":
-        return f"{where}: {'.'.join(keys)} is missing; add it"
-    return f"{where}: {'.'.join(keys)} is {first.get('input')!r}: {first['msg'].lower()}; correct it"
-
-
-def _fields_at(schema: Any, keys: list[str]) -> list[str]:
-    """The keys that a section may have."""
-    for key in keys:
-        annotation = schema.model_fields[key].annotation
-        candidates = [annotation, *getattr(annotation, "__args__", ())]
-        schema = next(c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel))
-    return list(schema.model_fields)

@@ -1,22 +1,34 @@
-"""Read YAML files that people write."""
+"""Read the YAML files that people write, and write YAML."""
 
+from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Any
 
-import yaml
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+from ruamel.yaml.events import CollectionEndEvent, CollectionStartEvent
+from ruamel.yaml.representer import SafeRepresenter
 
-from dreamvideo.errors import InputError
+from dreamvideo.errors import InputError, in_brief
+
+DEEPEST = 50  # levels of nesting; libraries that read YAML call themselves at every level, and crash on far more
+WIDTH = 110  # characters of a line that is written
 
 
-class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
-    """Safe YAML. It refuses a repeated key, because that silently drops an entry."""
+class Row(tuple):
+    """Values that the file shows on one line."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
-        keys = [key.value for key, _ in node.value]
-        twice = next((key for key in keys if keys.count(key) > 1), None)
-        if twice is not None:
-            raise yaml.constructor.ConstructorError(None, None, f"{twice!r} is given twice", node.start_mark)
-        return super().construct_mapping(node, deep)
+
+class _Representer(SafeRepresenter):
+    """Writes every value out, where YAML could refer back to an equal one."""
+
+    def ignore_aliases(self, data: object) -> bool:
+        return True
+
+
+_Representer.add_representer(
+    Row, lambda dumper, row: dumper.represent_sequence("tag:yaml.org,2002:seq", list(row), flow_style=True)
+)
 
 
 def read_yaml(path: Path, remedy: str) -> Any:
@@ -24,15 +36,41 @@ def read_yaml(path: Path, remedy: str) -> Any:
 
     Args:
         path: the file.
-        remedy: what the user can do about it if it is not readable.
+        remedy: what the user can do if it is not readable.
 
     Raises:
-        InputError: it cannot be read, is not valid YAML, or gives a key twice.
+        InputError: it cannot be read, is not valid YAML, gives a key twice, has a tag that stands for code, or nests
+            more than DEEPEST levels.
     """
     try:
-        return yaml.load(path.read_bytes(), _Loader)
+        text = path.read_bytes()
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}); {remedy}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
+    try:
+        if _is_deep(text):
+            raise InputError(f"{path} is nested more than {DEEPEST} levels deep; {remedy}")
+        return YAML(typ="safe").load(text)
+    except (YAMLError, ValueError, RecursionError) as error:
+        if isinstance(error, InputError):
+            raise
+        reason = in_brief(error).partition(" To suppress this check")[0]
         raise InputError(f"{path} is not valid YAML ({reason}); {remedy}") from error
+
+
+def to_yaml(content: Any) -> str:
+    """YAML text of plain values, in their order; text that another reader could take for a number is in quotes."""
+    file = YAML(typ="safe")
+    file.Representer = _Representer
+    file.width, file.default_flow_style, file.sort_base_mapping_type_on_output = WIDTH, False, False
+    text = StringIO()
+    file.dump(content, text)
+    return text.getvalue()
+
+
+def _is_deep(text: bytes) -> bool:
+    depth = 0
+    for event in YAML(typ="safe").parse(BytesIO(text)):
+        depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
+        if depth > DEEPEST:
+            return True
+    return False

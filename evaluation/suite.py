@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from dreamvideo.dataset.catalog import Motion, Subject
-from dreamvideo.dataset.clips import clip_rate, needed_frames, read_clip, resize_frames, stride
+from dreamvideo.dataset.clips import clip_rate, read_clip, resize_frames
 from dreamvideo.dataset.images import read_image
+from dreamvideo.dataset.rules import needed_frames, stride
 from evaluation.metrics import VideoFeatures, score
 
 if TYPE_CHECKING:

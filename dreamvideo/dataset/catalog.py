@@ -1,40 +1,119 @@
-"""The catalog: what a dataset holds, read from its catalog.yaml. Light enough to import for ``--help``."""
+"""The catalog: what a dataset holds, in its catalog.yaml. Light enough to import for ``--help``."""
 
-import re
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, ClassVar, TypeVar
+
+from pydantic import BeforeValidator, Field, FiniteFloat, TypeAdapter, ValidationInfo, field_validator
+from ruamel.yaml import YAML
 
 from dreamvideo import files
-from dreamvideo.dataset.catalog_fields import CATALOG_NAME, PULL, Entry
+from dreamvideo.dataset.prompts import Prompt, default_prompts
+from dreamvideo.dataset.rules import Digest, Name, SubjectKind
 from dreamvideo.errors import InputError, unknown_name
+from dreamvideo.files import replacing
 from dreamvideo.roles import Role
-from dreamvideo.yaml_files import read_yaml
+from dreamvideo.schema import Section, validated
+from dreamvideo.yaml_files import WIDTH, read_yaml, to_yaml
 
-PLACEHOLDER = "*"
-MOTION_SLOT = "{motion}"
-SUBJECT_KINDS = ("pet", "object")
-PROMPT_KINDS = ("subject_motion", "subject_context", "motion_context", "subject_motion_context")
-SUBJECT_FREE_KINDS = ("motion_context",)
-MOTION_SLOT_KINDS = ("motion_context", "subject_motion_context")
-WORDS = r"^[a-z]+(?:[ -][a-z]+)*$"  # what class words and the words of motions are
+CATALOG_NAME = "catalog.yaml"
+PULL = "run `dreamvideo data pull`"
+
+T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class Subject:
+def _inside(value: Any, info: ValidationInfo) -> Any:
+    """A path of the catalog, from the root of the dataset, which it must not leave."""
+    root = info.context
+    if not isinstance(root, Path):  # made by code, with a path that is whole
+        return value
+    if not isinstance(value, str) or not value:
+        raise ValueError("must be a path")
+    path, relative = root / value, PurePosixPath(value)
+    outside = relative.is_absolute() or ".." in relative.parts
+    if outside or not path.resolve().is_relative_to(root.resolve()):
+        raise ValueError("must be a path that stays inside the dataset")
+    return path
+
+
+def _named(entries: Any) -> Any:
+    """The entries of a mapping, each with its name."""
+    if not isinstance(entries, dict):
+        return entries
+    for name, fields in entries.items():
+        if isinstance(fields, dict) and "name" in fields:
+            raise ValueError(f"{name} must have no field called name")
+    return {name: fields | {"name": name} if isinstance(fields, dict) else fields for name, fields in entries.items()}
+
+
+def _each_once(paths: tuple[Path, ...]) -> tuple[Path, ...]:
+    if len(set(paths)) < len(paths):
+        raise ValueError("must list each file once")
+    return paths
+
+
+Inside = Annotated[Path, BeforeValidator(_inside)]
+_TRAJECTORY = TypeAdapter(list[Annotated[list[FiniteFloat], Field(min_length=2, max_length=2)]])
+
+
+class Origin(Section):
+    """What an imported file was made from."""
+
+    file: str
+    sha256: str
+
+
+class Entry(Section):
+    """What subjects and motions have in common."""
+
+    name: Name
+    source: str
+    licence: str
+    truth: dict[str, Any] | None = None  # what is known of a made-up one
+    origin: dict[str, Origin] | None = None  # by path, of files that were imported
+
+
+def _in_order(sha256: dict[str, str], paths: tuple[Path, ...], root: Path | None) -> dict[str, str]:
+    """The hashes in the order of the files that they are of."""
+    if root is None:
+        return sha256
+    given = {PurePosixPath(name).as_posix(): digest for name, digest in sha256.items()}
+    wanted = [path.relative_to(root).as_posix() for path in paths]
+    for name in wanted:
+        if name not in given:
+            raise ValueError(f"must have the SHA-256 of {name} (`sha256sum {name}`)")
+    for name in given:
+        if name not in wanted:
+            raise ValueError(f"must be of listed files only, and {name} is none")
+    return {name: given[name] for name in wanted}
+
+
+class Subject(Entry):
     """A pet or an object to be learnt from images."""
 
     role: ClassVar[Role] = Role.SUBJECT
-    name: str
     class_word: str
-    kind: str  # "pet" or "object"
-    images: tuple[Path, ...]
-    masks: tuple[Path, ...]  # one an image, or none at all
-    source: str
-    licence: str
-    sha256: dict[str, str]  # by path relative to the catalog: the images', then the masks'
-    truth: dict[str, Any] | None = None
-    origin: dict[str, dict[str, str]] | None = None  # {file, sha256} of what an imported file was made from
+    kind: SubjectKind
+    images: tuple[Inside, ...]
+    masks: tuple[Inside, ...] = ()  # one an image, or none at all
+    sha256: dict[str, Digest]  # by path relative to the catalog: the images', then the masks'
+
+    _once = field_validator("images", "masks")(_each_once)
+
+    @field_validator("masks")
+    @classmethod
+    def _one_an_image(cls, masks: tuple[Path, ...], info: ValidationInfo) -> tuple[Path, ...]:
+        count = len(info.data.get("images", ()))
+        if masks and "images" in info.data and len(masks) != count:
+            raise ValueError(f"must be {count} files, one an image, or none")
+        return masks
+
+    @field_validator("sha256")
+    @classmethod
+    def _of_each_file(cls, sha256: dict[str, str], info: ValidationInfo) -> dict[str, str]:
+        if not {"images", "masks"} <= info.data.keys():  # they do not fit, and their own errors say so
+            return sha256
+        return _in_order(sha256, info.data["images"] + info.data["masks"], info.context)
 
     @property
     def words(self) -> str:
@@ -49,28 +128,39 @@ class Subject:
         return files.content_key({"class": self.class_word, "images": digests[:count], "masks": digests[count:]})
 
 
-@dataclass(frozen=True)
-class Clip:
+class Clip(Section):
     """One video of a motion; the caption names what is seen in it."""
 
-    path: Path
+    path: Inside
     caption: str
 
 
-@dataclass(frozen=True)
-class Motion:
+class Motion(Entry):
     """A motion to be learnt from clips."""
 
     role: ClassVar[Role] = Role.MOTION
-    name: str
     words: str  # the verb phrase that fills {motion} in prompts
     kind: str  # a free word for grouping, such as "human" or "trajectory"
     clips: tuple[Clip, ...]
-    source: str
-    licence: str
-    sha256: dict[str, str]  # by path relative to the catalog, in the order of the clips
-    truth: dict[str, Any] | None = None
-    origin: dict[str, dict[str, str]] | None = None  # {file, sha256} of what an imported file was made from
+    sha256: dict[str, Digest]  # by path relative to the catalog, in the order of the clips
+
+    @field_validator("sha256")
+    @classmethod
+    def _of_each_clip(cls, sha256: dict[str, str], info: ValidationInfo) -> dict[str, str]:
+        if "clips" not in info.data:
+            return sha256
+        return _in_order(sha256, tuple(clip.path for clip in info.data["clips"]), info.context)
+
+    @field_validator("truth")
+    @classmethod
+    def _has_a_path(cls, truth: dict[str, Any] | None) -> dict[str, Any] | None:
+        """A made-up motion says where its first clip's foreground is in every frame."""
+        try:
+            if truth is not None and not _TRAJECTORY.validate_python(truth.get("trajectory"), strict=True):
+                raise ValueError("it is empty")
+        except ValueError as error:
+            raise ValueError("must be a mapping whose trajectory is a list of pairs of numbers") from error
+        return truth
 
     @property
     def content_key(self) -> str:
@@ -79,42 +169,40 @@ class Motion:
         return files.content_key({"words": self.words, "captions": captions, "clips": list(self.sha256.values())})
 
 
-@dataclass(frozen=True)
-class Prompt:
-    """A prompt of the benchmark: ``*`` is the subject, ``{motion}`` the words of the motion."""
+class _File(Section):
+    """What catalog.yaml says."""
 
-    text: str
-    kind: str  # one of PROMPT_KINDS
-
-    def fill(self, words: str) -> str:
-        """The text with the motion's words in it."""
-        return self.text.replace(MOTION_SLOT, words)
+    subjects: Annotated[dict[Name, Subject], BeforeValidator(_named)]
+    motions: Annotated[dict[Name, Motion], BeforeValidator(_named)]
+    prompts: tuple[Prompt, ...]
 
 
-@dataclass(frozen=True)
-class Catalog:
+class Catalog(_File):
     """The subjects, motions and prompts of a dataset."""
 
     root: Path
-    subjects: dict[str, Subject]
-    motions: dict[str, Motion]
-    prompts: tuple[Prompt, ...]
 
     def subject(self, name: str) -> Subject:
         """The subject called ``name``; InputError suggests the nearest one if there is none."""
-        if name not in self.subjects:
-            raise unknown_name("subject", name, self.subjects)
-        return self.subjects[name]
+        return _called(name, self.subjects, "subject")
 
     def motion(self, name: str) -> Motion:
         """The motion called ``name``; InputError suggests the nearest one if there is none."""
-        if name not in self.motions:
-            raise unknown_name("motion", name, self.motions)
-        return self.motions[name]
+        return _called(name, self.motions, "motion")
 
     def entry(self, role: Role, name: str) -> Subject | Motion:
         """The subject or the motion called ``name``; InputError suggests the nearest one if there is none."""
         return self.subject(name) if role is Role.SUBJECT else self.motion(name)
+
+    def lookup(self, name: str) -> Subject | Motion:
+        """The subject or the motion called ``name``; InputError suggests the nearest one if there is none."""
+        return _called(name, {**self.motions, **self.subjects}, "subject or motion")
+
+
+def _called(name: str, entries: Mapping[str, T], kind: str) -> T:
+    if name not in entries:
+        raise unknown_name(kind, name, entries)
+    return entries[name]
 
 
 def load_catalog(root: Path | str) -> Catalog:
@@ -130,123 +218,29 @@ def load_catalog(root: Path | str) -> Catalog:
         raise InputError(
             f"there is no dataset in {root} (no {CATALOG_NAME}); {PULL}, or make one with `dreamvideo data import`"
         )
-    top = Entry(CATALOG_NAME, read_yaml(path, f"correct it, or {PULL}"), root)
-    catalog = Catalog(
-        root=root,
-        subjects={name: _subject(name, entry) for name, entry in top.named("subjects", "subject")},
-        motions={name: _motion(name, entry) for name, entry in top.named("motions", "motion")},
-        prompts=tuple(_prompt(entry) for entry in top.listed("prompts", "prompt")),
-    )
-    top.done()
-    return catalog
+    content = validated(_File, read_yaml(path, f"correct it, or {PULL}"), str(path), context=root)
+    return Catalog.model_construct(root=root, **vars(content))
 
 
-def check_prompt(text: str) -> None:
-    """Refuse a prompt that does not name the subject by exactly one ``*``, standing as its own word.
+def add_entries(root: Path, entries: Mapping[str, Mapping[str, dict]]) -> None:
+    """Add subjects and motions to the catalog of ``root``; the comments and the order of what is there stay.
 
-    Raises:
-        InputError: it has none, several, or one inside a word.
+    A catalog that is not there yet begins with the default prompts.
+
+    Args:
+        root: the folder of the dataset.
+        entries: fields, by name, by section: "subjects" and "motions".
     """
-    remedy = 'write the subject as *, as in "a * jumping on the beach"'
-    count = count_placeholders(text)
-    if PLACEHOLDER not in text:
-        raise InputError(f"prompt {text!r} has no placeholder; {remedy}")
-    if text.count(PLACEHOLDER) > 1:
-        raise InputError(f"prompt {text!r} has {text.count(PLACEHOLDER)} placeholders, needs exactly one; {remedy}")
-    if count != 1:
-        raise InputError(f"prompt {text!r} has its placeholder inside a word, needs it apart; {remedy}")
-
-
-def check_words(prompt: str) -> None:
-    """Refuse a prompt that does not name the subject by one ``*``, or that is still a template.
-
-    Raises:
-        InputError: it is such.
-    """
-    check_prompt(prompt)
-    if "{" in prompt:
-        raise InputError(
-            f"prompt {prompt!r} has a field that is not filled in; write the words, as in 'a * is jumping'"
-        )
-
-
-def count_placeholders(text: str) -> int:
-    """How many times ``*`` stands as its own word."""
-    return len(re.findall(r"(?<![\w*])\*(?![\w*])", text))
-
-
-def verify_files(catalog: Catalog) -> None:
-    """Compare every file with its SHA-256.
-
-    Raises:
-        InputError: the first file that is missing, cannot be read or differs.
-    """
-    for entry in (*catalog.subjects.values(), *catalog.motions.values()):
-        verify_entry(catalog, entry)
-
-
-def verify_entry(catalog: Catalog, entry: Subject | Motion) -> None:
-    """Compare every file of one subject or motion with its SHA-256.
-
-    Raises:
-        InputError: the first file that is missing, cannot be read or differs.
-    """
-    what = f"{'subject' if isinstance(entry, Subject) else 'motion'} {entry.name!r}"
-    for relative, expected in entry.sha256.items():
-        path = catalog.root / relative
-        if not path.is_file():
-            raise InputError(f"{what}: file {relative} does not exist; {PULL}")
-        try:
-            found = files.sha256_file(path)
-        except OSError as error:
-            raise InputError(
-                f"{what}: file {relative} cannot be read ({error.strerror}); mend its permissions"
-            ) from error
-        if found != expected:
-            raise InputError(f"{what}: file {relative} differs from its SHA-256; delete it and {PULL}")
-
-
-def _subject(name: str, entry: Entry) -> Subject:
-    images, masks = entry.paths("images"), entry.paths("masks", default=[])
-    if masks and len(masks) != len(images):
-        raise InputError(
-            f"{entry.label}: field masks has {len(masks)} files, needs {len(images)}, one an image, or none; "
-            "add the missing masks or drop the field"
-        )
-    return entry.done(
-        Subject(
-            name=name,
-            class_word=entry.text("class_word"),
-            kind=entry.choice("kind", SUBJECT_KINDS),
-            images=images,
-            masks=masks,
-            source=entry.text("source"),
-            licence=entry.text("licence"),
-            sha256=entry.digests((*images, *masks)),
-            truth=entry.take("truth", dict, "a mapping", default=None),
-            origin=entry.origins(),
-        )
-    )
-
-
-def _motion(name: str, entry: Entry) -> Motion:
-    clips = tuple(
-        item.done(Clip(path=item.path("path"), caption=item.text("caption"))) for item in entry.listed("clips", "clip")
-    )
-    return entry.done(
-        Motion(
-            name=name,
-            words=entry.text("words"),
-            kind=entry.text("kind"),
-            clips=clips,
-            source=entry.text("source"),
-            licence=entry.text("licence"),
-            sha256=entry.digests([clip.path for clip in clips]),
-            truth=entry.trajectory(),
-            origin=entry.origins(),
-        )
-    )
-
-
-def _prompt(entry: Entry) -> Prompt:
-    return entry.done(Prompt(text=entry.text("text"), kind=entry.choice("kind", PROMPT_KINDS)))
+    path = root / CATALOG_NAME
+    file = YAML()
+    file.preserve_quotes = True
+    file.width = WIDTH
+    empty = {"subjects": {}, "motions": {}, "prompts": default_prompts()}
+    catalog = file.load(path.read_text(encoding="utf-8") if path.exists() else to_yaml(empty))
+    for section, added in entries.items():
+        if added:
+            # An empty section is written as {}, and what is put into it would stay on that line.
+            catalog[section] = catalog[section] or file.map()
+            catalog[section].update(file.load(to_yaml(added)))
+    with replacing(path) as temporary:
+        file.dump(catalog, temporary)

@@ -15,12 +15,11 @@ import torch
 from torch import Tensor
 
 from dreamvideo.dataset.containers import stated_size
+from dreamvideo.dataset.rules import CONTAINERS, length_problem, needed_frames, stride
 from dreamvideo.errors import InputError
 from dreamvideo.files import replacing
 
 CRF = 12  # x264's quality: near-lossless for flat drawings, and small
-# Containers, by ffmpeg's names. Playlists are not among them: they would have ffmpeg open the files that they name.
-CONTAINERS = "mov,matroska,avi,gif,mpeg,mpegts,asf,ogg,flv"
 SMPTE_170M = 6  # the colour matrix that swscale writes by default; tagged, so that players agree
 
 
@@ -105,43 +104,6 @@ def write_clip(path: Path, frames: Tensor, fps: float) -> None:
         for frame in frames.permute(0, 2, 3, 1).contiguous().cpu().numpy():
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         container.mux(stream.encode())
-
-
-def stride(clip_fps: float, fps: float) -> int:
-    """How many frames of the clip make one frame of training."""
-    return max(1, round(clip_fps / fps))
-
-
-def needed_frames(num_frames: int, clip_fps: float, fps: float) -> int:
-    """How long a clip must be, in its own frames, to hold ``num_frames`` at ``fps``."""
-    return (num_frames - 1) * stride(clip_fps, fps) + 1
-
-
-def length_problem(clip: str, frames: int, clip_fps: float, num_frames: int, fps: float) -> str | None:
-    """What is wrong with a clip's length, as one sentence, or None.
-
-    Args:
-        clip: how to call it, such as "motion 'zigzag': clip 02.mp4".
-        frames: how many it has.
-        clip_fps: its frames per second.
-        num_frames: how many training needs.
-        fps: at how many a second.
-    """
-    needed = needed_frames(num_frames, clip_fps, fps)
-    if frames >= needed:
-        return None
-    return f"{clip} has {frames} frames, needs at least {needed}; record a longer clip or lower data.num_frames"
-
-
-def check_length(motion: str, path: Path, frames: int, clip_fps: float, num_frames: int, fps: float) -> None:
-    """Refuse a clip of a motion that is too short.
-
-    Raises:
-        InputError: it has fewer frames than ``needed_frames``.
-    """
-    problem = length_problem(f"motion {motion!r}: clip {path.name}", frames, clip_fps, num_frames, fps)
-    if problem:
-        raise InputError(problem)
 
 
 def sample_window(frames: Tensor, clip_fps: float, num_frames: int, fps: float, generator: torch.Generator) -> Tensor:

@@ -18,8 +18,9 @@ from dreamvideo.augmentation import random_shift
 from dreamvideo.base_models.contract import Architecture, VideoDiffusionModel
 from dreamvideo.dataset.clips import sample_window
 from dreamvideo.methods.contract import Encode, Method, MotionData, OnStage, SubjectData, Trained, methods
-from dreamvideo.params import Section, StageParams
+from dreamvideo.params import StageParams
 from dreamvideo.roles import Role
+from dreamvideo.schema import Section
 from dreamvideo.textual_inversion import CAPTION, TextualIdentity
 from dreamvideo.train import denoising_loss, optimise, training
 

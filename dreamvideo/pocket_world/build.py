@@ -10,13 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-import yaml
 from PIL import Image
 from torch import Tensor
 
-from dreamvideo.dataset.catalog import Prompt, load_catalog
-from dreamvideo.dataset.catalog_fields import CATALOG_NAME
+from dreamvideo.dataset.catalog import CATALOG_NAME, load_catalog
 from dreamvideo.dataset.clips import write_clip
+from dreamvideo.dataset.prompts import Prompt
 from dreamvideo.errors import InputError
 from dreamvideo.files import replacing_folder, seed_from, sha256_file
 from dreamvideo.pocket_world.cast import RESERVED, SUBJECTS
@@ -32,6 +31,7 @@ from dreamvideo.pocket_world.sampling import (
     shots_to_frames,
 )
 from dreamvideo.pocket_world.vocabulary import CLASSES, MOTIONS, PETS, SCENES
+from dreamvideo.yaml_files import Row, to_yaml
 
 # The catalog records this name, so it is part of the data's keys. It stays, although the module has moved.
 SOURCE = "dreamvideo.dataset.pocket_world"
@@ -62,7 +62,7 @@ def build_dataset(
     """
     root = Path(root)
     _refuse_foreign_files(root)
-    catalog: dict = {"subjects": {}, "motions": {}, "prompts": [vars(prompt).copy() for prompt in prompts()]}
+    catalog: dict = {"subjects": {}, "motions": {}, "prompts": [prompt.model_dump() for prompt in prompts()]}
     with replacing_folder(root) as folder, _one_thread():
         for done, name in enumerate((*subjects, *motions), start=1):
             if done <= len(subjects):
@@ -71,8 +71,7 @@ def build_dataset(
                 catalog["motions"][name] = _write_motion(folder, name, motions[name])
             if on_progress:
                 on_progress(name, done, len(subjects) + len(motions))
-        text = yaml.dump(catalog, Dumper=_Dumper, sort_keys=False, width=110, default_flow_style=False)
-        (folder / CATALOG_NAME).write_text(text)
+        (folder / CATALOG_NAME).write_text(to_yaml(catalog))
 
 
 def subject_shots(name: str, identity: Identity) -> list[Shot]:
@@ -114,7 +113,7 @@ def prompts() -> list[Prompt]:
         "subject_motion_context": [f"a * is {{motion}} {scene}" for scene in scenes]
         + [f"a * {{motion}} {scene}" for scene in scenes],
     }
-    return [Prompt(text, kind) for kind, lines in texts.items() for text in lines]
+    return [Prompt(text=text, kind=kind) for kind, lines in texts.items() for text in lines]
 
 
 def _write_subject(folder: Path, name: str, identity: Identity) -> dict:
@@ -141,7 +140,7 @@ def _write_subject(folder: Path, name: str, identity: Identity) -> dict:
             "colour": identity.colour,
             "marking": identity.marking,
             "marking_colour": identity.marking_colour,
-            "proportions": _Row(identity.proportions),
+            "proportions": Row(identity.proportions),
         },
     }
 
@@ -163,7 +162,7 @@ def _write_motion(folder: Path, name: str, motion: TargetMotion) -> dict:
         "source": SOURCE,
         "licence": LICENCE,
         "sha256": {clip["path"]: sha256_file(folder / clip["path"]) for clip in clips},
-        "truth": {"trajectory": _Row(offsets)},
+        "truth": {"trajectory": Row(offsets)},
     }
 
 
@@ -203,20 +202,3 @@ def _refuse_foreign_files(root: Path) -> None:
     foreign = sorted(found - written)
     if foreign:
         raise InputError(f"folder {root} holds {foreign[0]}, not of the pocket world; choose another folder")
-
-
-class _Row(tuple):
-    """A row of numbers that the catalog shows on one line."""
-
-
-class _Dumper(yaml.SafeDumper):
-    """YAML with rows of numbers on one line."""
-
-    def ignore_aliases(self, data: object) -> bool:
-        """Write every value out."""
-        return True
-
-
-_Dumper.add_representer(
-    _Row, lambda dumper, row: dumper.represent_sequence("tag:yaml.org,2002:seq", list(row), flow_style=True)
-)

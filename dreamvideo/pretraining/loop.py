@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from dreamvideo.params import PretrainingStage
 from dreamvideo.weights import read_weights, save_weights
@@ -45,7 +46,7 @@ def train(
     optimizer = torch.optim.AdamW(
         parameters, lr=stage.learning_rate, betas=(0.9, 0.99), weight_decay=WEIGHT_DECAY, fused=True
     )
-    average = {name: value.detach().clone() for name, value in module.state_dict().items()}
+    average = _averaged(module, stage.ema)
     curve: list[tuple[int, float, int, float]] = []
     losses: list[float] = []
     first, seconds = _resume(checkpoint, module, average, optimizer, parameters, recipe, curve, losses)
@@ -60,7 +61,7 @@ def train(
             torch.nn.utils.clip_grad_norm_(parameters, 1.0)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
-            _update_average(average, module, min(stage.ema, (step + 1) / (step + 10)))
+            average.update_parameters(module)
             if (step + 1) % REPORT_EVERY == 0 or step + 1 == stage.steps:
                 elapsed = seconds + time.monotonic() - started
                 curve.append((step + 1, sum(losses) / len(losses), (step + 1) * stage.batch_size, elapsed))
@@ -72,7 +73,7 @@ def train(
                 progress |= {"curve": curve, "losses": losses}
                 _save(checkpoint, module, average, optimizer, progress)
     if stage.ema:
-        module.load_state_dict(average)
+        module.load_state_dict(average.module.state_dict())
 
 
 @contextmanager
@@ -138,16 +139,30 @@ def _rate(step: int, steps: int) -> float:
     return min(1.0, (step + 1) / 100) * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * tail)))
 
 
-@torch.no_grad()
-def _update_average(average: dict[str, Tensor], module: nn.Module, decay: float) -> None:
-    now = module.state_dict()
-    floats = [name for name in average if average[name].is_floating_point()]
-    torch._foreach_lerp_([average[n] for n in floats], [now[n] for n in floats], 1 - decay)
+def _averaged(module: nn.Module, most: float) -> AveragedModel:
+    """The exponential moving average of a module, from its first weights on.
+
+    Args:
+        module: what is averaged, with its buffers.
+        most: the decay; after n steps it is n / (n + 9) where that is less.
+    """
+
+    def update(average: list[Tensor], now: list[Tensor], count: Tensor) -> None:
+        if average[0].is_floating_point():
+            get_ema_multi_avg_fn(min(most, count.item() / (count.item() + 9)))(average, now, count)
+        else:  # counters and indices, which have no mean
+            torch._foreach_copy_(average, now)
+
+    average = AveragedModel(module, multi_avg_fn=update, use_buffers=True)
+    average.n_averaged.fill_(1)  # the first weights; at 0 the first step would replace them
+    return average
 
 
-def _save(path: Path, module: nn.Module, average: dict, optimizer: torch.optim.Optimizer, progress: dict) -> None:
+def _save(
+    path: Path, module: nn.Module, average: AveragedModel, optimizer: torch.optim.Optimizer, progress: dict
+) -> None:
     tensors = {f"module.{name}": value.clone() for name, value in module.state_dict().items()}
-    tensors |= {f"average.{name}": value for name, value in average.items()}
+    tensors |= {f"average.{name}": value for name, value in average.module.state_dict().items()}
     for index, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": value for name, value in state.items()}
     save_weights(path, tensors, progress)
@@ -156,7 +171,7 @@ def _save(path: Path, module: nn.Module, average: dict, optimizer: torch.optim.O
 def _resume(
     path: Path,
     module: nn.Module,
-    average: dict,
+    average: AveragedModel,
     optimizer: torch.optim.Optimizer,
     parameters: list,
     recipe: dict,
@@ -171,9 +186,9 @@ def _resume(
     if not path.exists():
         return 0, 0.0
     tensors, schema = read_weights(path, remedy="delete it, and the stage begins anew", recipe=recipe)
-    module.load_state_dict({n.removeprefix("module."): t for n, t in tensors.items() if n.startswith("module.")})
-    for name in average:
-        average[name].copy_(tensors[f"average.{name}"])
+    for prefix, network in (("module.", module), ("average.", average.module)):
+        network.load_state_dict({n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)})
+    average.n_averaged.fill_(schema["step"] + 1)
     # The fused optimizer reads weights and moments in the order of memory, so both need the same layout.
     state = {
         index: {

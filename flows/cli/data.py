@@ -1,7 +1,7 @@
 """The ``dreamvideo data`` commands."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -9,6 +9,10 @@ from rich.text import Text
 
 from dreamvideo.errors import InputError
 from flows.cli.options import Profile, out, profile_params
+
+if TYPE_CHECKING:
+    from dreamvideo.dataset.catalog import Motion, Subject
+    from flows.execution.dataset import Imported
 
 app = typer.Typer(name="data", no_args_is_help=True, help="Fetch, check, show, extend or rebuild the dataset.")
 import_app = typer.Typer(no_args_is_help=True, help="Add your own images and clips, or build the paper's dataset.")
@@ -25,8 +29,9 @@ def pull(profile: Profile = None) -> None:
     profile_params(profile)  # refuses an unknown profile; the pointers serve all of them
     from flows.execution.dataset import pull as run
 
-    for target, files in run().items():
-        out.print(f"{target}: {files}")
+    for done in run():
+        here = "restored" if done.changed else "up to date"
+        out.print(f"{done.pointer}: {f'{done.fetched} files fetched' if done.fetched else here}")
 
 
 @app.command()
@@ -48,12 +53,11 @@ def show(
     """List the subjects, motions and prompts, or show one of them."""
     params = profile_params(profile)
     from dreamvideo.dataset.catalog import load_catalog
-    from flows.execution.dataset import lookup
 
     catalog = load_catalog(params.data.root)
     if name:
-        for field, value in lookup(catalog, name).items():
-            out.print(Text.assemble((f"{field}: ", "bold"), str(value)))
+        for field, value in _shown(catalog.lookup(name)).items():
+            out.print(Text.assemble((f"{field}: ", "bold"), value))
         return
     subjects = Table("subject", "class word", "kind", "images", title=f"{len(catalog.subjects)} subjects")
     for subject in catalog.subjects.values():
@@ -102,10 +106,10 @@ def subject(
     params = profile_params(profile)
     from flows.execution.dataset import import_subject
 
-    notes = import_subject(
+    done = import_subject(
         params, folder, masks, name=name, class_word=class_word, kind=kind, licence=licence, source=source
     )
-    _say(f"imported subject {name} into {params.data.root}", notes)
+    _tell(f"subject {name}", done)
 
 
 @import_app.command(
@@ -137,10 +141,10 @@ def motion(
     params = profile_params(profile)
     from flows.execution.dataset import import_motion
 
-    notes = import_motion(
+    done = import_motion(
         params, paths, fps, captions, name=name, words=words, kind=kind, licence=licence, source=source
     )
-    _say(f"imported motion {name} into {params.data.root}", notes)
+    _tell(f"motion {name}", done)
 
 
 @import_app.command()
@@ -162,11 +166,33 @@ def paper(
     from flows.execution.dataset import import_paper
 
     folders = {"dreambooth": subjects, "ucf101": ucf101, "ucf_sports": ucf_sports, "davis": davis}
-    notes = import_paper(params, folders, masks)
-    _say(f"imported the paper's subjects and motions into {params.data.root}", notes)
+    _tell("the paper's subjects and motions", import_paper(params, folders, masks))
 
 
-def _say(done: str, notes: list[str]) -> None:
-    out.print(Text(f"{done}; `dreamvideo data check` checks the whole dataset"))
-    for note in notes:
+def _tell(what: str, done: "Imported") -> None:
+    """Say what was imported, and what is left to do."""
+    from dreamvideo.dataset.importing.files import listed
+
+    data = done.data
+    out.print(Text(f"imported {what} into {data.root}; `dreamvideo data check` checks the whole dataset"))
+    if done.unread:
+        out.print(Text.assemble(("note: ", "yellow"), f"not read: {listed(done.unread)}"))
+    if (done.subjects, done.motions) != (data.subjects, data.motions):
+        note = (
+            f"the profile asks for {data.subjects} subjects and {data.motions} motions, {data.root} now holds "
+            f"{done.subjects} and {done.motions}: once all are there, set data.subjects and data.motions in params.yaml "
+            "to what it holds"
+        )
         out.print(Text.assemble(("note: ", "yellow"), note))
+
+
+def _shown(entry: "Subject | Motion") -> dict[str, str]:
+    """The fields of an entry as text, each file on a line; of an original, its name and the start of its hash."""
+    fields = {field: value for field, value in entry if field not in {"name", "sha256"} and value}
+    lines = {field: list(map(str, value)) for field, value in fields.items() if isinstance(value, tuple)}
+    if "clips" in fields:
+        lines["clips"] = [f"{clip.path} | {clip.caption}" for clip in fields["clips"]]
+    if "origin" in fields:
+        lines["origin"] = [f"{path}: {of.file} (SHA-256 {of.sha256[:12]}...)" for path, of in fields["origin"].items()]
+    listed = {field: "".join(f"\n  {line}" for line in those) for field, those in lines.items()}
+    return {field: listed.get(field, str(value)) for field, value in fields.items()}

@@ -10,8 +10,9 @@ from prefect import task
 from rich.text import Text
 
 from dreamvideo.dataset.catalog import Motion, Subject
-from dreamvideo.dataset.clips import check_length, read_clip, resize_frames, write_clip
+from dreamvideo.dataset.clips import read_clip, resize_frames, write_clip
 from dreamvideo.dataset.images import open_image, read_image, read_mask
+from dreamvideo.dataset.rules import check_length
 from dreamvideo.files import seed_from
 from dreamvideo.memory import memory_explained, training_remedy
 from dreamvideo.methods.contract import MotionData, SubjectData, Trained

@@ -9,8 +9,9 @@ from pathlib import Path
 import torch
 from prefect import task
 
-from dreamvideo.dataset.clips import stride, write_clip
+from dreamvideo.dataset.clips import write_clip
 from dreamvideo.dataset.images import read_image
+from dreamvideo.dataset.rules import stride
 from dreamvideo.errors import DamagedError, ProjectError
 from dreamvideo.files import seed_from
 from dreamvideo.memory import memory_explained, sampling_remedy, scoring_remedy

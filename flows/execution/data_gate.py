@@ -6,8 +6,8 @@ from pathlib import Path
 
 from prefect import task
 
-from dreamvideo.dataset.catalog import Catalog, load_catalog, verify_files
-from dreamvideo.dataset.catalog_fields import CATALOG_NAME
+from dreamvideo.dataset.catalog import CATALOG_NAME, Catalog, load_catalog
+from dreamvideo.dataset.checksums import verify_files
 from dreamvideo.errors import InputError
 from dreamvideo.files import content_key, sha256_file
 from dreamvideo.params import Params

@@ -1,13 +1,12 @@
-"""Fetch, build and import the dataset; look entries up."""
+"""Fetch, build and import the dataset."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dreamvideo.dataset.catalog import Catalog
-from dreamvideo.errors import InputError, unknown_name
-from dreamvideo.params import Params
+from dreamvideo.errors import InputError
+from dreamvideo.params import DataParams, Params
 from flows.execution.progress import bar
 from flows.tracking.provenance import dvc_repository
 
@@ -17,8 +16,27 @@ if TYPE_CHECKING:
 POINTERS = ("data.dvc", "models.dvc")
 
 
-def pull() -> dict[str, str]:
-    """Fetch what the .dvc files name from the default remote; returns what happened, by file.
+@dataclass(frozen=True)
+class Pulled:
+    """What a pull did for one .dvc file."""
+
+    pointer: str
+    fetched: int  # files, from the remote
+    changed: bool  # whether the folder changed on this machine
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What an import did."""
+
+    data: DataParams
+    subjects: int  # that the dataset holds now
+    motions: int
+    unread: tuple[Path, ...]  # what lay beside the files, and was passed over
+
+
+def pull() -> list[Pulled]:
+    """Fetch what the .dvc files name from the default remote.
 
     Raises:
         InputError: no .dvc file here, or the remote does not have the files.
@@ -28,7 +46,7 @@ def pull() -> dict[str, str]:
     missing = [pointer for pointer in POINTERS if not Path(pointer).exists()]
     if missing:
         raise InputError(f"{missing[0]}: no such file; run from the repository's folder")
-    done = {}
+    done = []
     with dvc_repository(Path()) as repo, bar("fetching", len(POINTERS)) as line:
         for place, pointer in enumerate(POINTERS):
             line.at(place, pointer)
@@ -40,11 +58,8 @@ def pull() -> dict[str, str]:
                     "`dvc remote list`"
                 ) from error
             counts = stats.get("stats", stats)
-            fetched, changed = (
-                counts.get("fetched", 0),
-                any(counts.get(what) for what in ("added", "modified", "deleted")),
-            )
-            done[pointer] = f"{fetched} files fetched" if fetched else "restored" if changed else "up to date"
+            changed = any(counts.get(what) for what in ("added", "modified", "deleted"))
+            done.append(Pulled(pointer, counts.get("fetched", 0), changed))
     return done
 
 
@@ -56,8 +71,14 @@ def build(root: Path) -> None:
         build_dataset(root, lambda name, done, total: line.at(done, name, total=total))
 
 
-def import_subject(params: Params, folder: Path, masks: Path | None, **fields: str) -> list[str]:
-    """Import a folder of images, with a folder of masks; ``fields`` are those of NewSubject. Returns what to tell.
+def import_subject(params: Params, folder: Path, masks: Path | None, **fields: str) -> Imported:
+    """Import a folder of images.
+
+    Args:
+        params: of the profile, whose dataset gets the subject.
+        folder: of the images.
+        masks: the folder of their masks, if there are any.
+        **fields: the other fields of NewSubject.
 
     Raises:
         InputError: a name that is taken, a field or file that cannot be used; the dataset is as it was.
@@ -75,13 +96,20 @@ def import_subject(params: Params, folder: Path, masks: Path | None, **fields: s
     originals = [tuple(Original(path, path.name) for path in paths) for paths in (images.files, paired)]
     from dreamvideo.dataset.importing.entries import NewSubject  # torch and more, which bad input need not wait for
 
-    return _import(params, [NewSubject(images=originals[0], masks=originals[1], **fields)], unread)
+    return _import(params.data, [NewSubject.of(images=originals[0], masks=originals[1], **fields)], unread)
 
 
 def import_motion(
     params: Params, paths: Sequence[Path], fps: float | None, captions: Sequence[str], **fields: str
-) -> list[str]:
-    """Import clips, folders of clips or folders of frames; ``fields`` are those of NewMotion. Returns what to tell.
+) -> Imported:
+    """Import clips, folders of clips or folders of frames.
+
+    Args:
+        params: of the profile, whose dataset gets the motion.
+        paths: of the clips.
+        fps: frames per second of each clip; None takes what the files say.
+        captions: one for all clips, or one a clip.
+        **fields: the other fields of NewMotion.
 
     Raises:
         InputError: a name that is taken, a field or file that cannot be used; the dataset is as it was.
@@ -93,11 +121,16 @@ def import_motion(
     unread = tuple(path for clips in found for path in clips.others)
     from dreamvideo.dataset.importing.entries import NewMotion
 
-    return _import(params, [NewMotion(clips=clips, fps=fps, captions=tuple(captions), **fields)], unread)
+    return _import(params.data, [NewMotion.of(clips=clips, fps=fps, captions=tuple(captions), **fields)], unread)
 
 
-def import_paper(params: Params, folders: dict[str, Path], masks: Path | None = None) -> list[str]:
-    """Import the paper's dataset from the local copies of its sources, with a folder of masks. Returns what to tell.
+def import_paper(params: Params, folders: dict[str, Path], masks: Path | None = None) -> Imported:
+    """Import the paper's dataset.
+
+    Args:
+        params: of the profile, whose dataset gets the subjects and motions.
+        folders: the local copy of each source.
+        masks: the folder of masks, if there are any.
 
     Raises:
         InputError: files that are missing or not as published; the dataset is as it was.
@@ -107,43 +140,12 @@ def import_paper(params: Params, folders: dict[str, Path], masks: Path | None = 
     entries = paper_entries(folders, masks)
     taken = {original.path for entry in entries for original in entry.originals.values()}
     unread = sorted(set(masks.glob("*/*.png")) - taken) if masks else ()
-    return _import(params, entries, unread)
+    return _import(params.data, entries, unread)
 
 
-def _import(params: Params, entries: Sequence["NewEntry"], unread: Sequence[Path] = ()) -> list[str]:
-    from dreamvideo.dataset.importing.files import listed
+def _import(data: DataParams, entries: Sequence["NewEntry"], unread: Sequence[Path]) -> Imported:
     from dreamvideo.dataset.importing.transaction import import_entries
 
-    data = params.data
     with bar("importing", len(entries)) as line:
         catalog = import_entries(data, entries, lambda name, done, total: line.at(done, name))
-    notes = [f"not read: {listed(unread)}"] if unread else []
-    held = len(catalog.subjects), len(catalog.motions)
-    if held != (data.subjects, data.motions):
-        notes.append(
-            f"profile {params.profile} asks for {data.subjects} subjects and {data.motions} motions, {data.root} now holds "
-            f"{held[0]} and {held[1]}: once all are there, set data.subjects and data.motions in params.yaml to what it holds"
-        )
-    return notes
-
-
-def lookup(catalog: Catalog, name: str) -> dict[str, object]:
-    """What the catalog says of a subject or a motion.
-
-    Raises:
-        InputError: neither is called so.
-    """
-    entry = catalog.subjects.get(name) or catalog.motions.get(name)
-    if entry is None:
-        raise unknown_name("subject or motion", name, [*catalog.subjects, *catalog.motions])
-    shown = {field: value for field, value in asdict(entry).items() if field not in {"sha256", "name"} and value}
-    return {field: _plain(value) for field, value in shown.items()}
-
-
-def _plain(value: object) -> object:
-    """Paths as strings, each file on a line; of an original, its name and the start of its hash."""
-    if isinstance(value, dict) and all(isinstance(v, dict) for v in value.values()):
-        return "".join(f"\n  {path}: {v['file']} (SHA-256 {v['sha256'][:12]}...)" for path, v in value.items())
-    if isinstance(value, tuple | list) and value and isinstance(value[0], Path | dict):
-        return "".join(f"\n  {' | '.join(map(str, v.values())) if isinstance(v, dict) else v}" for v in value)
-    return value
+    return Imported(data, len(catalog.subjects), len(catalog.motions), tuple(unread))

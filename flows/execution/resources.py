@@ -6,8 +6,8 @@ from threading import Lock
 
 from dreamvideo.base_models import load_base_model
 from dreamvideo.base_models.contract import VideoDiffusionModel
-from dreamvideo.dataset.catalog import Catalog, load_catalog, verify_entry
-from dreamvideo.dataset.catalog_fields import CATALOG_NAME
+from dreamvideo.dataset.catalog import CATALOG_NAME, Catalog, load_catalog
+from dreamvideo.dataset.checksums import verify_entry
 from dreamvideo.errors import ConflictError
 from dreamvideo.files import sha256_file
 from dreamvideo.memory import loading_remedy, memory_explained

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from dreamvideo.base_models.loading import base_model_key, local_folder
-from dreamvideo.dataset.catalog import Catalog, Motion, Subject, check_prompt
+from dreamvideo.dataset.catalog import Catalog, Motion, Subject
+from dreamvideo.dataset.prompts import check_prompt
 from dreamvideo.files import content_key, weights_key
 from dreamvideo.methods.contract import Method
 from dreamvideo.params import Params

@@ -7,7 +7,8 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dreamvideo.dataset.catalog import Catalog, Motion, Prompt
+from dreamvideo.dataset.catalog import Catalog, Motion
+from dreamvideo.dataset.prompts import Prompt
 from dreamvideo.errors import InputError
 from dreamvideo.files import content_key
 from dreamvideo.methods import methods

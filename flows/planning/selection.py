@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass
 from itertools import chain
 from pathlib import Path
 
-from dreamvideo.dataset.catalog import Catalog, Prompt, check_words
+from dreamvideo.dataset.catalog import Catalog
+from dreamvideo.dataset.prompts import Prompt, check_words
 from dreamvideo.errors import InputError, unknown_name
 
 COMBINATION = "subject_motion_context"  # the kind of prompts that a benchmark uses

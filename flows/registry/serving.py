@@ -19,11 +19,13 @@ from mlflow.models import ModelSignature
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.types import ColSpec, Schema
 
-from dreamvideo.dataset.catalog import check_words, verify_files
+from dreamvideo.dataset.checksums import verify_files
+from dreamvideo.dataset.prompts import check_words
 from dreamvideo.errors import DamagedError, InputError, ProjectError
 from dreamvideo.files import content_key, sha256_file
-from dreamvideo.params import Params, validated
+from dreamvideo.params import Params
 from dreamvideo.roles import Role
+from dreamvideo.schema import validated
 from dreamvideo.weights import read_weights
 from flows.execution.adapters import adapter_schema
 from flows.execution.cells import Tensors, generate_video

@@ -4,12 +4,16 @@ import ipaddress
 import os
 import socket
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import ConfigDict, Field
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from dreamvideo.errors import InputError
-from dreamvideo.params import Params, Section, validated
+from dreamvideo.params import Params
+from dreamvideo.schema import matching, refusal
 from flows.servers.processes import Service
 
 FOLDER = Path("server")  # databases, logs and process ids
@@ -17,18 +21,20 @@ POOL = "gpu"
 PREFIX = "DREAMVIDEO_"
 HOME = "DREAMVIDEO_HOME"  # where a worker finds params.yaml, data and weights; prefect.yaml names it
 HEARTBEAT = 60  # seconds between a run's signs of life
+DATABASE = "an address that begins with postgresql://, as in postgresql://USER:PASSWORD@HOST:PORT/NAME"
 QUIET = {"PREFECT_LOGGING_LEVEL": "INFO", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 
 
-class ServerSettings(Section):
+class ServerSettings(BaseSettings):
     """Where the servers listen and what they keep their data in; each field is an environment variable DREAMVIDEO_*."""
 
-    model_config = ConfigDict(alias_generator=lambda field: f"{PREFIX}{field.upper()}")
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, frozen=True, extra="forbid")
 
     host: str = "127.0.0.1"
     prefect_port: int = Field(default=4200, gt=0, lt=65536)
     mlflow_port: int = Field(default=5000, gt=0, lt=65536)
-    database: str = Field(default="", repr=False)  # postgresql://USER:PASSWORD@HOST:PORT/NAME; SQLite files if empty
+    # postgresql://USER:PASSWORD@HOST:PORT/NAME; SQLite files if empty
+    database: Annotated[str, matching(r"|postgresql://.*", DATABASE)] = Field(default="", repr=False)
     artifacts: str = ""  # with a database: a folder, or s3://BUCKET/PATH, that the MLflow server keeps artifacts in
 
     @property
@@ -56,16 +62,15 @@ def server_settings() -> ServerSettings:
     Raises:
         InputError: a value that does not fit.
     """
-    names = [f"{PREFIX}{field.upper()}" for field in ServerSettings.model_fields]
-    settings = validated(
-        ServerSettings, {name: os.environ[name] for name in names if os.environ.get(name)}, "environment"
-    )
-    if settings.database and not settings.database.startswith("postgresql://"):
-        # The value is not repeated, since it may hold a password.
-        raise InputError(
-            f"{PREFIX}DATABASE must begin with postgresql://, as in postgresql://USER:PASSWORD@HOST:PORT/NAME"
-        )
-    return settings
+    try:
+        return ServerSettings()
+    except ValidationError as error:
+        # The cause is left out, since it may hold a password.
+        raise refusal(ServerSettings, error, "environment", _variable) from None
+
+
+def _variable(keys: Sequence[int | str]) -> str:
+    return f"{PREFIX}{keys[0]}".upper()
 
 
 def prefect_service(settings: ServerSettings) -> Service:

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
-import yaml
 
-from dreamvideo.dataset.catalog import Catalog
-from dreamvideo.dataset.catalog_fields import CATALOG_NAME
+from dreamvideo.dataset.catalog import CATALOG_NAME, Catalog
 from dreamvideo.files import sha256_file
+from dreamvideo.yaml_files import read_yaml
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
@@ -45,7 +44,7 @@ def data_hash(catalog: Catalog) -> str:
     """
     pointer = catalog.root.with_name(catalog.root.name + ".dvc")
     if pointer.exists() and _is_clean(pointer):
-        return yaml.safe_load(pointer.read_text())["outs"][0]["md5"]
+        return read_yaml(pointer, "restore it with `git checkout`")["outs"][0]["md5"]
     return f"uncommitted:{sha256_file(catalog.root / CATALOG_NAME)}"  # the catalog holds the hashes of all other files
 
 

@@ -5,10 +5,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-import yaml
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from dreamvideo.params import Params, validated
+from dreamvideo.yaml_files import to_yaml
 from flows.tracking.schema import Artifact
 from flows.tracking.store import Tracking
 
@@ -80,7 +80,7 @@ def keep_record(tracking: Tracking, run_id: str, params: Params, cells: tuple[Ce
     contents = {
         Artifact.CELLS: CellsFile(cells=cells).model_dump_json(indent=1),
         Artifact.FACTS: facts.model_dump_json(indent=1),
-        Artifact.PARAMS: yaml.safe_dump(used, sort_keys=False),
+        Artifact.PARAMS: to_yaml(used),
     }
     _keep(tracking, run_id, contents)
 

@@ -14,8 +14,8 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
-import yaml
 
+from dreamvideo.yaml_files import read_yaml, to_yaml
 from flows.cli.main import main
 from tests.conftest import empty_store
 
@@ -34,18 +34,18 @@ def every_test_has_a_server(prefect_server):
 def dataset(tmp_path_factory):
     """The dataset of the miniature, of the shipped files: rendering them takes seconds."""
     shipped, root = REPOSITORY / "data", tmp_path_factory.mktemp("dataset") / "data"
-    content = yaml.safe_load((shipped / "catalog.yaml").read_text())
+    content = read_yaml(shipped / "catalog.yaml", "")
     for kind, names in {"subjects": SUBJECTS, "motions": MOTIONS}.items():
         content[kind] = {name: content[kind][name] for name in names}
         for name in names:
             shutil.copytree(shipped / kind / name, root / kind / name)
-    (root / "catalog.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+    (root / "catalog.yaml").write_text(to_yaml(content))
     return root
 
 
 def write_params(folder: Path, **changes: object) -> Path:
     """The shipped params.yaml at two steps a stage, and an empty store; ``changes`` are dotted keys with ``__`` for the dots."""
-    content = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
+    content = read_yaml(REPOSITORY / "params.yaml", "")
     profile = content["profiles"]["pocket"]
     profile["data"] |= {"subjects": len(SUBJECTS), "motions": len(MOTIONS)}
     profile["base_model"]["weights"] = str(REPOSITORY / "models/pocket/base")
@@ -65,7 +65,7 @@ def write_params(folder: Path, **changes: object) -> Path:
             section = section[part]
         section[last] = value
     path = folder / "params.yaml"
-    path.write_text(yaml.safe_dump(content))
+    path.write_text(to_yaml(content))
     return path
 
 

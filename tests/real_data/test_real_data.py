@@ -3,18 +3,19 @@
 from math import isfinite
 
 import pytest
-import yaml
 
-from dreamvideo.dataset.catalog import load_catalog, verify_files
+from dreamvideo.dataset.catalog import load_catalog
+from dreamvideo.dataset.checksums import verify_files
 from dreamvideo.dataset.clips import probe_clip
-from dreamvideo.dataset.importing.clips import SHORTER
 from dreamvideo.dataset.importing.entries import NewMotion, NewSubject
 from dreamvideo.dataset.importing.files import Original, find_clips, find_images, pair_masks
 from dreamvideo.dataset.importing.paper import PAPER_CATALOG
 from dreamvideo.dataset.importing.transaction import import_entries
+from dreamvideo.dataset.rules import SHORTER_SIDE
 from dreamvideo.dataset.validation.checks import Requirements
 from dreamvideo.dataset.validation.expectations import validate
 from dreamvideo.params import DataParams, load_params
+from dreamvideo.yaml_files import read_yaml
 from flows.benchmark import run_benchmark
 from flows.execution.dataset import import_motion, import_subject
 from flows.planning.selection import Selection
@@ -34,7 +35,7 @@ GIVEN = {"source": "a local copy", "licence": "for tests only"}
 
 @pytest.fixture(scope="module")
 def published():
-    return yaml.safe_load(PAPER_CATALOG.read_text())
+    return read_yaml(PAPER_CATALOG, "")
 
 
 def test_the_package_has_the_published_hashes(real_data, published):
@@ -57,10 +58,10 @@ def test_all_subjects_and_motions_are_imported_and_pass_the_gate(real_data, publ
         images, masks = find_images(real_data / "subjects" / name).files, real_data / "subjects" / name / "masks"
         paired = pair_masks(images, find_images(masks).files) if masks.is_dir() else ()
         chosen = {field: fields[field] for field in ("class_word", "kind")}
-        entries.append(NewSubject(name, images=originals(images), masks=originals(paired), **chosen, **GIVEN))
+        entries.append(NewSubject(name=name, images=originals(images), masks=originals(paired), **chosen, **GIVEN))
     for name, (words, caption, kind) in MOTIONS.items():
         clips = originals(find_clips(real_data / "motions" / name).files)
-        entries.append(NewMotion(name, words, (caption,), kind, clips, None, **GIVEN))
+        entries.append(NewMotion(name=name, words=words, captions=(caption,), kind=kind, clips=clips, **GIVEN))
     data = DataParams(root=tmp_path / "data", subjects=20, motions=5, image_size=240, num_frames=8, fps=8.0)
     import_entries(data, entries)
     catalog = load_catalog(data.root)
@@ -70,14 +71,14 @@ def test_all_subjects_and_motions_are_imported_and_pass_the_gate(real_data, publ
     assert catalog.subject("wolf_plushie").class_word == "stuffed animal"
     guitar = catalog.motion("playing_guitar")
     assert len(guitar.clips) == 5
-    assert guitar.origin["motions/playing_guitar/00.mp4"]["file"] == "v_PlayingGuitar_g03_c01.avi"
+    assert guitar.origin["motions/playing_guitar/00.mp4"].file == "v_PlayingGuitar_g03_c01.avi"
     probed = {name: probe_clip(motion.clips[0].path) for name, motion in catalog.motions.items()}
     found = {name: (probe.frames, round(probe.fps, 2)) for name, probe in probed.items()}
     assert found == {
         "playing_guitar": (250, 25), "car_turn": (32, 20), "skiing": (91, 29.97), "surfing": (72, 24), "eating": (186, 30),
     }  # fmt: skip
     assert (probed["playing_guitar"].width, probed["playing_guitar"].height) == (320, 240)
-    assert probed["eating"].width == probed["eating"].height == SHORTER
+    assert probed["eating"].width == probed["eating"].height == SHORTER_SIDE
 
 
 def test_the_pocket_base_learns_two_of_each_end_to_end(real_data, prefect_server, tmp_path, monkeypatch):

@@ -25,12 +25,12 @@ def subject(folder, masks=None, **fields):
         "source": "a camera",
         "licence": "CC0-1.0",
     }
-    return NewSubject(images=originals(*images), masks=originals(*paired), **(given | fields))
+    return NewSubject.of(images=originals(*images), masks=originals(*paired), **(given | fields))
 
 
 def motion(*clips, **fields):
     given = {"name": "glow", "words": "glowing", "captions": ("a lamp is glowing",), "kind": "lamp", "fps": None}
-    return NewMotion(clips=originals(*clips), **(given | {"source": "a camera", "licence": "CC0-1.0"} | fields))
+    return NewMotion.of(clips=originals(*clips), **(given | {"source": "a camera", "licence": "CC0-1.0"} | fields))
 
 
 def tree(root):

@@ -3,12 +3,12 @@
 import hashlib
 from pathlib import Path
 
-import yaml
 from safetensors.torch import save_file
 from torch import ones
 
 from dreamvideo.dataset.catalog import Catalog, load_catalog
 from dreamvideo.params import Params
+from dreamvideo.yaml_files import to_yaml
 from flows.planning.plan import Plan, plan_benchmark
 
 SUBJECTS, MOTIONS = ("cat", "dog", "van"), ("zigzag", "square")
@@ -49,7 +49,7 @@ def entries() -> dict:
 
 def write_catalog(folder: Path, content: dict) -> Catalog:
     folder.mkdir(exist_ok=True)
-    (folder / "catalog.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+    (folder / "catalog.yaml").write_text(to_yaml(content))
     return load_catalog(folder)
 
 

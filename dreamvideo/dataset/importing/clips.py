@@ -14,19 +14,14 @@ from torch import Tensor
 
 from dreamvideo.dataset.clips import opened_clip, upright
 from dreamvideo.dataset.images import to_rgb
-from dreamvideo.dataset.importing.files import IMAGES, find
+from dreamvideo.dataset.importing.files import find
 from dreamvideo.dataset.importing.images import read_picture
+from dreamvideo.dataset.rules import HIGHEST_FPS, IMAGE_SUFFIXES, LOWEST_FPS, MOST_FRAMES, MOST_PIXELS, SHORTER_SIDE
 from dreamvideo.errors import InputError
-
-SHORTER = 384  # pixels of the shorter side; base models crop to a square, and see 256 or less of it
-MOST_FRAMES = 1000  # all of a clip is held in memory, in training too
-MOST_PIXELS = 2 * Image.MAX_IMAGE_PIXELS
-SLOWEST = 0.01  # frames per second; clips are written with fractions, of which the smallest are zero
-FASTEST = 1000  # frames per second; a container that does not know claims its clock's rate, which is this or more
 
 
 def read_any_clip(path: Path, fps: float | None = None) -> tuple[Tensor, float]:
-    """Decode a clip: upright, transparency on white, at most SHORTER pixels on its shorter side, both sides even.
+    """Decode a clip: upright, transparency on white, at most SHORTER_SIDE pixels on its shorter side, both sides even.
 
     Args:
         path: a video file, or a folder of numbered frames.
@@ -41,7 +36,7 @@ def read_any_clip(path: Path, fps: float | None = None) -> tuple[Tensor, float]:
     if path.is_dir():
         if fps is None:
             raise InputError(f"folder {path} holds numbered frames, which have no frame rate; give it with --fps")
-        return _stacked(map(read_picture, find(path, IMAGES).files), path), _checked_rate(path, fps)
+        return _stacked(map(read_picture, find(path, IMAGE_SUFFIXES).files), path), _checked_rate(path, fps)
     with opened_clip(path) as container:
         stream = container.streams.video[0]
         stream.codec_context.thread_count = 1
@@ -69,7 +64,7 @@ def _pictures(frames: Iterable[av.VideoFrame], times: list[float]) -> Iterator[I
 def _rate(stream: av.VideoStream, times: list[float]) -> float:
     """Frames per second: what the container says, or else what the frames' times come to; 0 where neither does."""
     stated = float(stream.average_rate or 0)
-    if 0 < stated < FASTEST:
+    if 0 < stated < HIGHEST_FPS:
         return stated
     return (len(times) - 1) / (times[-1] - times[0]) if times and times[-1] > times[0] else 0.0
 
@@ -107,16 +102,16 @@ def _stacked(images: Iterable[Image.Image], path: Path) -> Tensor:
 
 
 def _fitted(image: Image.Image) -> Image.Image:
-    """An image scaled down to SHORTER, then cut to even sides, as H.264 wants them."""
-    scale = min(1.0, SHORTER / min(image.size))
+    """An image scaled down to SHORTER_SIDE, then cut to even sides, as H.264 wants them."""
+    scale = min(1.0, SHORTER_SIDE / min(image.size))
     if scale < 1:
         image = image.resize([max(1, round(side * scale)) for side in image.size], Image.Resampling.LANCZOS)
     return image.crop((0, 0, image.width // 2 * 2, image.height // 2 * 2))
 
 
 def _checked_rate(path: Path, fps: float) -> float:
-    if SLOWEST <= fps < FASTEST:
+    if LOWEST_FPS <= fps < HIGHEST_FPS:
         return fps
     raise InputError(
-        f"clip {path} has a frame rate of {fps:g}, must be from {SLOWEST} to below {FASTEST}; give the true one with --fps"
+        f"clip {path} has a frame rate of {fps:g}, must be from {LOWEST_FPS} to below {HIGHEST_FPS}; give the true one with --fps"
     )

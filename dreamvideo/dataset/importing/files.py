@@ -6,11 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from dreamvideo.dataset.rules import CLIP_SUFFIXES, IMAGE_SUFFIXES
 from dreamvideo.errors import InputError
 from dreamvideo.files import sha256_file
-
-IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
-CLIPS = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".gif", ".mpg", ".mpeg", ".wmv", ".flv")
 
 
 @dataclass(frozen=True)
@@ -25,7 +23,7 @@ class Original:
         if self.path.is_file():
             return sha256_file(self.path)
         digest = hashlib.sha256()
-        for frame in find(self.path, IMAGES).files:
+        for frame in find(self.path, IMAGE_SUFFIXES).files:
             digest.update(frame.read_bytes())
         return digest.hexdigest()
 
@@ -63,9 +61,11 @@ def find_images(folder: Path) -> Found:
     Raises:
         InputError: there are none, or a file is a link that leads out of it.
     """
-    found = find(folder, IMAGES)
+    found = find(folder, IMAGE_SUFFIXES)
     if not found.files:
-        raise InputError(f"folder {folder} holds no images{_but(found.others)}; images end in {', '.join(IMAGES)}")
+        raise InputError(
+            f"folder {folder} holds no images{_but(found.others)}; images end in {', '.join(IMAGE_SUFFIXES)}"
+        )
     return found
 
 
@@ -95,13 +95,13 @@ def find_clips(path: Path) -> Found:
         return Found((path,), ())
     if not path.exists():
         raise InputError(f"{path} does not exist; name a clip, a folder of clips or a folder of numbered frames")
-    clips = find(path, CLIPS)
+    clips = find(path, CLIP_SUFFIXES)
     if clips.files:
         return clips
-    frames = find(path, IMAGES)
+    frames = find(path, IMAGE_SUFFIXES)
     if not frames.files:
         raise InputError(
-            f"folder {path} holds neither clips nor frames{_but(clips.others)}; clips end in {', '.join(CLIPS)}"
+            f"folder {path} holds neither clips nor frames{_but(clips.others)}; clips end in {', '.join(CLIP_SUFFIXES)}"
         )
     return Found((path,), frames.others)
 

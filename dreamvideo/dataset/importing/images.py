@@ -6,16 +6,14 @@ import numpy as np
 from PIL import Image
 
 from dreamvideo.dataset.images import open_image, to_rgb
+from dreamvideo.dataset.rules import LONGER_SIDE, MASK_SHAPE_TOLERANCE
 from dreamvideo.errors import InputError
-
-LONGEST = 1024  # pixels of the longer side; base models and metrics look at 256 to 512
-SHAPE_TOLERANCE = 0.02  # how much the sides' ratio of mask and image may differ, since both were rounded
 
 Size = tuple[int, int]  # width and height in pixels
 
 
 def write_image(source: Path, target: Path) -> tuple[Size, Size]:
-    """Write an image as an upright RGB PNG of at most LONGEST pixels a side, transparency laid on white.
+    """Write an image as an upright RGB PNG of at most LONGER_SIDE pixels a side, transparency laid on white.
 
     Returns:
         Its size before, upright, and after.
@@ -25,7 +23,7 @@ def write_image(source: Path, target: Path) -> tuple[Size, Size]:
     """
     image = read_picture(source)
     before = image.size
-    image.thumbnail((LONGEST, LONGEST), Image.Resampling.LANCZOS)
+    image.thumbnail((LONGER_SIDE, LONGER_SIDE), Image.Resampling.LANCZOS)
     target.parent.mkdir(parents=True, exist_ok=True)
     image.save(target)
     return before, image.size
@@ -48,7 +46,7 @@ def write_mask(source: Path, target: Path, image: Path, before: Size, after: Siz
         InputError: the file is unreadable, or of another shape than its image.
     """
     mask = open_image(source, "mask")
-    if abs(mask.width * before[1] / (mask.height * before[0]) - 1) > SHAPE_TOLERANCE:
+    if abs(mask.width * before[1] / (mask.height * before[0]) - 1) > MASK_SHAPE_TOLERANCE:
         raise InputError(
             f"mask {source} is {_by(mask.size)}, its image {image} is {_by(before)}; export the mask in its image's shape"
         )

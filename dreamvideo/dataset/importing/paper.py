@@ -52,14 +52,18 @@ def paper_entries(folders: dict[str, Path], masks: Path | None = None, catalog: 
         chosen = {field: fields[field] for field in ("class_word", "kind")}
         entries.append(
             NewSubject(
-                name, images=tuple(subjects[name]), masks=masks_of[name], **chosen, **content["sources"][fields["of"]]
+                name=name,
+                images=tuple(subjects[name]),
+                masks=masks_of[name],
+                **chosen,
+                **content["sources"][fields["of"]],
             )
         )
     for name, fields in content["motions"].items():
         clips = tuple(map(_single_clip, motions[name]))
         chosen = {"captions": (fields["caption"],)} | {field: fields[field] for field in ("words", "kind")}
         entries.append(
-            NewMotion(name, clips=clips, fps=fields.get("fps"), **chosen, **content["sources"][fields["of"]])
+            NewMotion(name=name, clips=clips, fps=fields.get("fps"), **chosen, **content["sources"][fields["of"]])
         )
     return entries
 

@@ -8,9 +8,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from dreamvideo.dataset.catalog import Catalog, load_catalog
-from dreamvideo.dataset.catalog_fields import CATALOG_NAME
-from dreamvideo.dataset.catalog_file import Entries, add_entries
+from dreamvideo.dataset.catalog import CATALOG_NAME, Catalog, Subject, add_entries, load_catalog
 from dreamvideo.dataset.importing.entries import NewEntry
 from dreamvideo.errors import InputError
 from dreamvideo.params import DataParams
@@ -37,10 +35,8 @@ def import_entries(data: DataParams, entries: Sequence[NewEntry], on_progress: P
         InputError: a name that is taken, or a file that cannot be used.
     """
     root = data.root
-    for entry in entries:
-        entry.check()
     _refuse_taken(root, entries)
-    added: Entries = {"subjects": {}, "motions": {}}
+    added: dict[str, dict[str, dict]] = {"subjects": {}, "motions": {}}
     with _staging(root) as staging:
         for done, entry in enumerate(entries, start=1):
             added[entry.section][entry.name] = entry.write(staging, data)
@@ -103,11 +99,11 @@ def _refuse_images_twice(root: Path, new: Catalog, entries: Sequence[NewEntry]) 
                 )
 
 
-def _image_digests(subject) -> dict[str, str]:
+def _image_digests(subject: Subject) -> dict[str, str]:
     return dict(list(subject.sha256.items())[: len(subject.images)])
 
 
-def _move_in(root: Path, staging: Path, added: Entries) -> None:
+def _move_in(root: Path, staging: Path, added: dict[str, dict[str, dict]]) -> None:
     """Move the new folders to their places and name them in the catalog; undone if it fails."""
     moved: list[Path] = []
     try:

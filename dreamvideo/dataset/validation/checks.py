@@ -7,13 +7,12 @@ from types import SimpleNamespace
 
 from great_expectations import expectations as gxe
 
-from dreamvideo.dataset import probing
-from dreamvideo.dataset.catalog import WORDS, Catalog, check_prompt
-from dreamvideo.dataset.clips import length_problem
-from dreamvideo.dataset.probing import Row
+from dreamvideo.dataset.catalog import Catalog
+from dreamvideo.dataset.prompts import check_prompt
+from dreamvideo.dataset.rules import CAPTION, LEAST_FOREGROUND, LEAST_IMAGES, MOST_FOREGROUND, WORDS, length_problem
+from dreamvideo.dataset.validation import probing
+from dreamvideo.dataset.validation.probing import Row
 from dreamvideo.errors import InputError
-
-SMALLEST_FOREGROUND, LARGEST_FOREGROUND = 0.005, 0.95  # shares of the image: less or more is no useful mask
 
 
 @dataclass(frozen=True)
@@ -25,7 +24,7 @@ class Requirements:
     num_frames: int
     fps: float
     image_size: int  # the least width and height, in pixels
-    min_images: int = 3
+    min_images: int = LEAST_IMAGES
 
 
 @dataclass(frozen=True)
@@ -145,14 +144,14 @@ def _mask_checks() -> list[Check]:
         Check(
             gxe.ExpectColumnValuesToBeBetween(
                 column="foreground",
-                min_value=SMALLEST_FOREGROUND,
-                max_value=LARGEST_FOREGROUND,
+                min_value=LEAST_FOREGROUND,
+                max_value=MOST_FOREGROUND,
                 strict_min=True,
                 strict_max=True,
             ),
             lambda r: (
                 f"mask {r.file} covers {r.foreground:.1%} of its image, "
-                f"must be over {SMALLEST_FOREGROUND:.1%} and under {LARGEST_FOREGROUND:.0%}; draw it again"
+                f"must be over {LEAST_FOREGROUND:.1%} and under {MOST_FOREGROUND:.0%}; draw it again"
             ),
         ),
     ]
@@ -173,8 +172,11 @@ def _clip_checks(need: Requirements) -> list[Check]:
             ),
         ),
         Check(
-            gxe.ExpectColumnValuesToMatchRegex(column="caption", regex=r"\S"),
-            lambda r: f"clip {r.file} has no caption, must say what is seen; add it to the catalog",
+            gxe.ExpectColumnValuesToMatchRegex(column="caption", regex=f"^{CAPTION}$"),
+            lambda r: (
+                f"clip {r.file} has the caption {r.caption!r}, must be a text without *; "
+                "write what is seen in the clip, such as 'a person is playing guitar'"
+            ),
         ),
         Check(
             gxe.ExpectColumnValuesToBeUnique(column="sha256"),

@@ -14,9 +14,9 @@ from great_expectations.core import ExpectationSuiteValidationResult
 from great_expectations.data_context.types.base import ProgressBarsConfig
 
 from dreamvideo.dataset.catalog import Catalog
-from dreamvideo.dataset.probing import Row
 from dreamvideo.dataset.validation.checks import Check, Requirements, assets
 from dreamvideo.dataset.validation.data_docs import data_docs_page
+from dreamvideo.dataset.validation.probing import Row
 
 # It sets this one's level itself, to tell of its temporary folders.
 logging.getLogger("great_expectations.data_context.types.base").setLevel(logging.WARNING)

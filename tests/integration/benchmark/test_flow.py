@@ -5,7 +5,6 @@ import re
 
 import pandas
 import pytest
-import yaml
 from PIL import Image
 
 from dreamvideo.dataset.catalog import load_catalog
@@ -13,6 +12,7 @@ from dreamvideo.dataset.clips import read_clip
 from dreamvideo.errors import InputError, NotComparableError
 from dreamvideo.files import sha256_file
 from dreamvideo.params import load_params
+from dreamvideo.yaml_files import read_yaml, to_yaml
 from evaluation.metrics import metric_names
 from flows.benchmark import run_benchmark
 from flows.planning.estimate import estimate
@@ -35,7 +35,7 @@ def test_every_combination_is_a_finished_run_with_its_video_and_scores(project, 
     assert {(run.data.params["subject"], run.data.params["motion"]) for run in found} == {
         (subject, motion) for subject in SUBJECTS for motion in MOTIONS
     }
-    committed = yaml.safe_load((project / "data.dvc").read_text())["outs"][0]["md5"]
+    committed = read_yaml(project / "data.dvc", "")["outs"][0]["md5"]
     for run in found:
         assert run.data.tags["mlflow.parentRunId"] == first.run_id
         assert run.data.tags[Tag.DATA_HASH] == committed
@@ -157,9 +157,9 @@ def test_changed_data_is_not_called_by_the_committed_hash_and_redoes_its_row_onl
     image.save(path)
     with pytest.raises(InputError, match=r"subjects/dog/00\.png"):
         run_benchmark(load_params(), Selection())  # the catalog still has the old hash
-    catalog = yaml.safe_load((project / "data/catalog.yaml").read_text())
+    catalog = read_yaml(project / "data/catalog.yaml", "")
     catalog["subjects"]["dog"]["sha256"]["subjects/dog/00.png"] = sha256_file(path)
-    (project / "data/catalog.yaml").write_text(yaml.safe_dump(catalog))
+    (project / "data/catalog.yaml").write_text(to_yaml(catalog))
     assert data_hash(load_catalog("data")).startswith("uncommitted:") and not committed.startswith("uncommitted:")
     adapters = len(runs_of(Kind.ADAPTER))
     outcome = run_benchmark(load_params(), Selection())
@@ -169,9 +169,9 @@ def test_changed_data_is_not_called_by_the_committed_hash_and_redoes_its_row_onl
 
 def test_bad_data_stops_the_flow_before_any_training(project, first):
     adapters = len(runs_of(Kind.ADAPTER))
-    catalog = yaml.safe_load((project / "data/catalog.yaml").read_text())
+    catalog = read_yaml(project / "data/catalog.yaml", "")
     catalog["prompts"][0] = {"text": "a dog is jumping", "kind": "subject_motion"}
-    (project / "data/catalog.yaml").write_text(yaml.safe_dump(catalog))
+    (project / "data/catalog.yaml").write_text(to_yaml(catalog))
     (project / "data/motions/square/00.mp4").unlink()
     with pytest.raises(
         InputError, match=r"00\.mp4 does not exist.*\(and 1 more, all in gate\.html of MLflow run \w+\)"

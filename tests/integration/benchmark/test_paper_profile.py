@@ -8,10 +8,10 @@ import open_clip
 import pytest
 import timm
 import torch
-import yaml
 from safetensors.torch import save_file
 
 from dreamvideo.params import load_params
+from dreamvideo.yaml_files import read_yaml, to_yaml
 from flows.benchmark import run_benchmark
 from flows.planning.selection import Selection
 from flows.tracking.schema import Kind
@@ -26,7 +26,7 @@ def folder(tmp_path_factory, dataset):
     shutil.copytree(dataset, folder / "data")
     base = write_tiny_modelscope(folder)
     path = write_params(folder)
-    content = yaml.safe_load(path.read_text())
+    content = read_yaml(path, "")
     paper, pocket = content["profiles"]["paper"], content["profiles"]["pocket"]
     paper["data"] |= {"root": "data", "subjects": 2, "motions": 2, "image_size": 16, "num_frames": 4}
     paper["base_model"] |= {"weights": str(base.weights), "appearance": str(base.appearance)}
@@ -35,7 +35,7 @@ def folder(tmp_path_factory, dataset):
     paper["tracking"] = pocket["tracking"]
     for stage in ("textual_inversion", "identity_adapter", "motion_adapter"):
         paper["methods"]["dreamvideo"][stage]["steps"] = 2
-    path.write_text(yaml.safe_dump(content))
+    path.write_text(to_yaml(content))
     return folder
 
 

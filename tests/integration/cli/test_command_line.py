@@ -1,5 +1,6 @@
 """The command line as a new user meets it, mistakes included."""
 
+import json
 import multiprocessing
 import os
 import shutil
@@ -9,9 +10,9 @@ import sys
 import time
 
 import pytest
-import yaml
 
 from dreamvideo.params import load_params
+from dreamvideo.yaml_files import read_yaml, to_yaml
 from flows import benchmark
 from flows.tracking.schema import Kind
 from flows.tracking.store import open_store
@@ -84,9 +85,9 @@ def test_a_bad_argument_gets_one_sentence_and_exit_code_2(folder, arguments, sen
 def test_a_params_key_that_does_not_exist(folder, tmp_path):
     shutil.copytree(folder / "data", tmp_path / "data")
     path = write_params(tmp_path)
-    content = yaml.safe_load(path.read_text())
+    content = read_yaml(path, "")
     content["profiles"]["pocket"]["sampling"]["stepps"] = 3
-    path.write_text(yaml.safe_dump(content))
+    path.write_text(to_yaml(content))
     assert "unknown key 'sampling.stepps'; did you mean 'sampling.steps'?" in refused(tmp_path, "describe")
 
 
@@ -159,7 +160,7 @@ def test_generate_writes_a_video_and_names_the_words_it_does_not_know(folder):
 
 
 def test_describe_prints_json_for_scripts(folder):
-    content = yaml.safe_load(dreamvideo(folder, "describe", "--json").stdout)
+    content = json.loads(dreamvideo(folder, "describe", "--json").stdout)
     assert content["method"]["trainable_parameters"]["identity_adapter"] == 26080
 
 

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from dreamvideo.base_models import load_base_model
-from dreamvideo.dataset.catalog import load_catalog, verify_files
+from dreamvideo.dataset.catalog import load_catalog
+from dreamvideo.dataset.checksums import verify_files
 from dreamvideo.params import load_params
 from evaluation.encoders import encoders
 from tests.integration.conftest import REPOSITORY, git

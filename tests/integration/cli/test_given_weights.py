@@ -5,11 +5,11 @@ import sys
 
 import pytest
 import torch
-import yaml
 
 from dreamvideo.dataset.clips import read_clip
 from dreamvideo.params import load_params
 from dreamvideo.weights import read_weights, save_weights
+from dreamvideo.yaml_files import read_yaml, to_yaml
 from flows.cli.main import main
 from flows.execution import generate
 from flows.tracking.schema import Kind
@@ -27,13 +27,13 @@ def folder(tmp_path_factory, dataset):
     shutil.copytree(dataset, folder / "data")
     write_published(folder)
     path = write_params(folder)
-    content = yaml.safe_load(path.read_text())
+    content = read_yaml(path, "")
     paper, pocket = content["profiles"]["paper"], content["profiles"]["pocket"]
     paper["data"] |= {"root": "data", "subjects": 2, "motions": 2, "image_size": 16, "num_frames": 4}
     paper["base_model"] |= {"weights": "base", "appearance": "appearance"}
     paper["sampling"]["steps"] = 2
     paper["tracking"] = pocket["tracking"]
-    path.write_text(yaml.safe_dump(content))
+    path.write_text(to_yaml(content))
     return folder
 
 

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import psutil
 import pytest
-import yaml
 from prefect import task
 from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_settings
 from prefect.task_runners import ProcessPoolTaskRunner
@@ -23,6 +22,7 @@ from prefect_ray.context import RemoteOptionsContext
 from dreamvideo.errors import InputError, OutOfMemoryError, UnavailableError
 from dreamvideo.files import sha256_file
 from dreamvideo.params import ExecutionParams, load_params
+from dreamvideo.yaml_files import read_yaml, to_yaml
 from flows.benchmark import run_benchmark
 from flows.execution import cells as making
 from flows.execution import task_runners
@@ -41,9 +41,9 @@ def miniature(folder, dataset, execution):
     """The miniature in a folder of its own, which is the working directory; its parameters."""
     folder.mkdir()
     (folder / "data").symlink_to(dataset)
-    content = yaml.safe_load(write_params(folder).read_text())
+    content = read_yaml(write_params(folder), "")
     content["profiles"]["pocket"]["execution"] = execution
-    (folder / "params.yaml").write_text(yaml.safe_dump(content))
+    (folder / "params.yaml").write_text(to_yaml(content))
     before = Path.cwd()
     os.chdir(folder)
     try:

@@ -16,7 +16,8 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-from dreamvideo.dataset.catalog import load_catalog, verify_files
+from dreamvideo.dataset.catalog import load_catalog
+from dreamvideo.dataset.checksums import verify_files
 from dreamvideo.errors import DamagedError
 from flows.tracking.provenance import data_hash, git_commit
 from flows.tracking.schema import Kind

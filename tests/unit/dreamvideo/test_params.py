@@ -3,12 +3,12 @@ from pathlib import Path
 
 import pytest
 import torch
-import yaml
 from pydantic import ValidationError
 
 from dreamvideo.errors import InputError
 from dreamvideo.methods import methods
 from dreamvideo.params import ComputeParams, Params, load_params
+from dreamvideo.yaml_files import read_yaml, to_yaml
 from flows.planning.plan import build_method
 
 SHIPPED = Path(__file__).resolve().parents[3] / "params.yaml"
@@ -16,7 +16,7 @@ SHIPPED = Path(__file__).resolve().parents[3] / "params.yaml"
 
 @pytest.fixture
 def content():
-    return yaml.safe_load(SHIPPED.read_text())
+    return read_yaml(SHIPPED, "")
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def pocket(content):
 def load(tmp_path, content):
     def write_and_load(profile: str | None = None) -> Params:
         path = tmp_path / "params.yaml"
-        path.write_text(yaml.safe_dump(content))
+        path.write_text(to_yaml(content))
         return load_params(path, profile)
 
     return write_and_load

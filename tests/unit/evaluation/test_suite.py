@@ -16,7 +16,14 @@ def spiral(tmp_path):
     clip = tmp_path / "0.mp4"
     write_clip(clip, torch.zeros(32, 3, 16, 16, dtype=torch.uint8), 32.0)
     return Motion(
-        "spiral", "spiralling", "trajectory", (Clip(clip, "a dog"),), "", "", {}, {"trajectory": path.tolist()}
+        name="spiral",
+        words="spiralling",
+        kind="trajectory",
+        clips=(Clip(path=clip, caption="a dog"),),
+        source="",
+        licence="",
+        sha256={},
+        truth={"trajectory": path.tolist()},
     )
 
 

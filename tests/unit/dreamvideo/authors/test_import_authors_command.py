@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 import torch
-import yaml
 from safetensors.torch import load_file
 
 from dreamvideo.weights import read_weights
+from dreamvideo.yaml_files import read_yaml, to_yaml
 from flows.cli.main import main
 from tests.integration.conftest import REPOSITORY
 from tests.support.authors_files import write_published
@@ -19,9 +19,9 @@ def folder(tmp_path_factory):
     """The authors' files, and a params.yaml whose paper profile has a base of their size."""
     folder = tmp_path_factory.mktemp("published")
     write_published(folder)
-    content = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
+    content = read_yaml(REPOSITORY / "params.yaml", "")
     content["profiles"]["paper"]["base_model"] |= {"weights": "base", "appearance": "appearance"}
-    (folder / "params.yaml").write_text(yaml.safe_dump(content))
+    (folder / "params.yaml").write_text(to_yaml(content))
     return folder
 
 

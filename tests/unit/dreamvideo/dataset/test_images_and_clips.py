@@ -5,9 +5,7 @@ import torch
 from PIL import Image
 
 from dreamvideo.dataset.clips import (
-    check_length,
     clip_rate,
-    needed_frames,
     probe_clip,
     read_clip,
     resize_frames,
@@ -15,6 +13,7 @@ from dreamvideo.dataset.clips import (
     write_clip,
 )
 from dreamvideo.dataset.images import read_image, read_mask
+from dreamvideo.dataset.rules import check_length, needed_frames
 from dreamvideo.errors import InputError
 
 

@@ -7,8 +7,10 @@ import pytest
 import torch
 from PIL import Image
 
-from dreamvideo.dataset.catalog import MOTION_SLOT, PLACEHOLDER, load_catalog, verify_files
+from dreamvideo.dataset.catalog import load_catalog
+from dreamvideo.dataset.checksums import verify_files
 from dreamvideo.dataset.clips import read_clip
+from dreamvideo.dataset.prompts import MOTION_SLOT, PLACEHOLDER
 from dreamvideo.errors import InputError
 from dreamvideo.pocket_world.build import (
     build_dataset,

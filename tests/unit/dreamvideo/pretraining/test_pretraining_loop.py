@@ -146,6 +146,21 @@ def test_weights_end_as_the_moving_average_of_every_step(tmp_path):
     assert not torch.allclose(average, weights[-1], atol=1e-3)
 
 
+def test_an_average_has_the_mean_of_statistics_and_the_last_of_counters_and_indices():
+    module = nn.BatchNorm1d(1)
+    module.register_buffer("positions", torch.arange(80))
+    average, expected = loop._averaged(module, 0.99), 0.0
+    for k in range(5):
+        module.running_mean.fill_(k)
+        module.num_batches_tracked.fill_(k)
+        average.update_parameters(module)
+        decay = (k + 1) / (k + 10)
+        expected = decay * expected + (1 - decay) * k
+    assert average.module.running_mean.item() == pytest.approx(expected)
+    assert average.module.num_batches_tracked == 4
+    assert torch.equal(average.module.positions, torch.arange(80))
+
+
 def test_without_averaging_weights_end_as_they_are(tmp_path):
     module = tiny_module()
     loop.train(module, on_random_data, stage(3), tmp_path / "c.safetensors", ignore)

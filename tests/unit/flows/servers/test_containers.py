@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 import typer
-import yaml
 from compose_spec import PyCompose
+from ruamel.yaml import YAML
 
+from dreamvideo.yaml_files import to_yaml
 from flows.cli import data as cli_data  # noqa: F401 (they add their commands)
 from flows.cli import server as cli_server  # noqa: F401 (they add their commands)
 from flows.cli.main import app
-from flows.servers.services import ServerSettings
+from flows.servers.services import PREFIX, ServerSettings
 
 REPOSITORY = Path(__file__).resolve().parents[4]
 DOCKERFILE = (REPOSITORY / "Dockerfile").read_text()
@@ -40,7 +41,7 @@ def interpolated(**values):
         assert kind == "-", f"{name} has to be set"
         return rest
 
-    content = yaml.safe_load(VARIABLE.sub(value, COMPOSE))
+    content = YAML(typ="safe").load(VARIABLE.sub(value, COMPOSE))
     return {name: section for name, section in content.items() if not name.startswith("x-")}
 
 
@@ -62,7 +63,7 @@ def dreamvideo_commands():
     """Every ``dreamvideo`` command of the two files, as words."""
     compose = interpolated(**SECRETS)["services"]
     found = [service["command"] for service in compose.values() if service.get("command", [""])[0] == "dreamvideo"]
-    script = yaml.safe_load(instruction("CMD")[0])
+    script = YAML(typ="safe").load(instruction("CMD")[0])
     assert script[:2] == ["sh", "-c"]
     found += [shlex.split(part.removeprefix("exec ")) for part in script[2].split(" && ")]
     return found
@@ -70,10 +71,10 @@ def dreamvideo_commands():
 
 def test_the_compose_file_fits_its_schema():
     content = interpolated(**SECRETS)
-    assert set(PyCompose.from_yaml(yaml.safe_dump(content)).service_names()) == set(content["services"])
+    assert set(PyCompose.from_yaml(to_yaml(content)).service_names()) == set(content["services"])
     content["services"]["worker"]["depends"] = ["mlflow"]
     with pytest.raises(ValueError, match="depends"):
-        PyCompose.from_yaml(yaml.safe_dump(content))
+        PyCompose.from_yaml(to_yaml(content))
 
 
 @pytest.mark.parametrize(
@@ -115,7 +116,7 @@ def test_nothing_is_published_beyond_this_machine(services):
 
 
 def test_settings_of_containers_are_settings_that_there_are(services):
-    known = {field.alias for field in ServerSettings.model_fields.values()} | {"DREAMVIDEO_ALERT_WEBHOOK"}
+    known = {f"{PREFIX}{field.upper()}" for field in ServerSettings.model_fields} | {"DREAMVIDEO_ALERT_WEBHOOK"}
     used = {
         name
         for service in services.values()

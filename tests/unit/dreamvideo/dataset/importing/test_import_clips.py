@@ -8,8 +8,9 @@ import torch
 from PIL import Image
 
 from dreamvideo.dataset.clips import read_clip, write_clip
-from dreamvideo.dataset.importing.clips import MOST_FRAMES, SHORTER, SLOWEST, read_any_clip
+from dreamvideo.dataset.importing.clips import read_any_clip
 from dreamvideo.dataset.importing.files import find, find_clips, find_images, inside
+from dreamvideo.dataset.rules import LOWEST_FPS, MOST_FRAMES, SHORTER_SIDE
 from dreamvideo.errors import InputError
 from tests.support.odd_files import halves, write_frames, write_timeless, write_video
 
@@ -75,9 +76,9 @@ def test_a_rate_too_slow_to_be_written_is_refused(tmp_path):
     folder = write_frames(tmp_path / "slow")
     with pytest.raises(InputError, match=r"has a frame rate of 0.0004, must be from 0.01 to below 1000; give the true"):
         read_any_clip(folder, fps=0.0004)
-    frames, fps = read_any_clip(folder, fps=SLOWEST)
+    frames, fps = read_any_clip(folder, fps=LOWEST_FPS)
     write_clip(tmp_path / "slow.mp4", frames, fps)
-    assert read_clip(tmp_path / "slow.mp4")[1] == pytest.approx(SLOWEST)
+    assert read_clip(tmp_path / "slow.mp4")[1] == pytest.approx(LOWEST_FPS)
 
 
 def test_frames_that_stay_for_different_times_are_read_at_an_even_rate(tmp_path):
@@ -99,7 +100,7 @@ def test_frames_that_stay_for_different_times_are_read_at_an_even_rate(tmp_path)
 
 def test_large_clips_shrink_and_keep_their_shape_and_rate(tmp_path):
     frames, fps = read_any_clip(write_video(tmp_path / "large.mp4", 2, "libx264", size=(1600, 900), rate=30))
-    assert frames.shape == (2, 3, SHORTER, 2 * round(SHORTER * 16 / 9 / 2)) and fps == 30
+    assert frames.shape == (2, 3, SHORTER_SIDE, 2 * round(SHORTER_SIDE * 16 / 9 / 2)) and fps == 30
 
 
 def test_transparent_gifs_are_laid_on_white(tmp_path):

@@ -3,7 +3,8 @@ import pytest
 from PIL import Image
 
 from dreamvideo.dataset.importing.files import find_images, pair_masks
-from dreamvideo.dataset.importing.images import LONGEST, write_image, write_mask
+from dreamvideo.dataset.importing.images import write_image, write_mask
+from dreamvideo.dataset.rules import LONGER_SIDE
 from dreamvideo.errors import InputError
 from tests.support.odd_files import halves, write_photos, write_png_header
 
@@ -49,8 +50,8 @@ def test_fractions_are_refused(tmp_path):
 
 def test_large_images_shrink_and_small_ones_stay(tmp_path):
     Image.fromarray(halves(3000, 1500)).save(tmp_path / "large.jpg")
-    assert write_image(tmp_path / "large.jpg", tmp_path / "out.png") == ((3000, 1500), (LONGEST, LONGEST // 2))
-    assert Image.open(tmp_path / "out.png").size == (LONGEST, LONGEST // 2)
+    assert write_image(tmp_path / "large.jpg", tmp_path / "out.png") == ((3000, 1500), (LONGER_SIDE, LONGER_SIDE // 2))
+    assert Image.open(tmp_path / "out.png").size == (LONGER_SIDE, LONGER_SIDE // 2)
     Image.fromarray(halves(40, 20)).save(tmp_path / "small.png")
     write_image(tmp_path / "small.png", tmp_path / "out.png")
     assert np.array_equal(np.asarray(Image.open(tmp_path / "out.png")), halves(40, 20))

@@ -3,10 +3,9 @@
 import os
 
 import pytest
-import yaml
 
-from dreamvideo.dataset.catalog import load_catalog, verify_files
-from dreamvideo.dataset.catalog_file import add_entries
+from dreamvideo.dataset.catalog import Origin, add_entries, load_catalog
+from dreamvideo.dataset.checksums import verify_files
 from dreamvideo.dataset.clips import probe_clip
 from dreamvideo.dataset.importing import transaction as importing
 from dreamvideo.dataset.importing.transaction import import_entries
@@ -14,6 +13,7 @@ from dreamvideo.dataset.validation.checks import Requirements
 from dreamvideo.dataset.validation.expectations import validate
 from dreamvideo.errors import InputError
 from dreamvideo.files import sha256_file
+from dreamvideo.yaml_files import read_yaml, to_yaml
 from tests.support.import_trials import at, motion, subject, tree
 from tests.support.odd_files import write_frames, write_photos, write_video
 
@@ -36,26 +36,26 @@ def test_what_is_imported_passes_the_gate_and_says_where_it_is_from(tmp_path, ph
     toy, glow, walk = catalog.subject("toy"), catalog.motion("glow"), catalog.motion("walk")
     assert (toy.class_word, toy.kind, toy.licence, toy.source) == ("stuffed animal", "object", "CC0-1.0", "a camera")
     assert len(toy.images) == len(toy.masks) == 3 and toy.truth is None
-    assert toy.origin["subjects/toy/01.png"] == {"file": "1.jpg", "sha256": sha256_file(photos / "1.jpg")}
-    assert toy.origin["subjects/toy/masks/01.png"]["sha256"] == sha256_file(photos / "masks/1.png")
+    assert toy.origin["subjects/toy/01.png"] == Origin(file="1.jpg", sha256=sha256_file(photos / "1.jpg"))
+    assert toy.origin["subjects/toy/masks/01.png"].sha256 == sha256_file(photos / "masks/1.png")
     assert glow.clips[0].caption == "a lamp is glowing"
-    assert glow.origin == {"motions/glow/00.mp4": {"file": "v_Glow.avi", "sha256": sha256_file(clip)}}
+    assert glow.origin == {"motions/glow/00.mp4": Origin(file="v_Glow.avi", sha256=sha256_file(clip))}
     probe = probe_clip(walk.clips[0].path)
     assert (probe.frames, probe.fps, probe.width, probe.height) == (16, 16, 64, 48)
     (tmp_path / "all").write_bytes(b"".join((frames / f"f{i}.png").read_bytes() for i in range(16)))
-    assert walk.origin["motions/walk/00.mp4"] == {"file": "bear", "sha256": sha256_file(tmp_path / "all")}
+    assert walk.origin["motions/walk/00.mp4"] == Origin(file="bear", sha256=sha256_file(tmp_path / "all"))
     assert sorted(path.name for path in root.iterdir()) == ["catalog.yaml", "motions", "subjects"]
 
 
 def test_origins_do_not_count_as_content_and_name_file_and_hash(root):
     path, before = root / "catalog.yaml", load_catalog(root)
-    entries = yaml.safe_load(path.read_text())
+    entries = read_yaml(path, "")
     del entries["subjects"]["toy"]["origin"], entries["motions"]["glow"]["origin"]
-    path.write_text(yaml.safe_dump(entries))
+    path.write_text(to_yaml(entries))
     assert load_catalog(root).subject("toy").content_key == before.subject("toy").content_key
     assert load_catalog(root).motion("glow").content_key == before.motion("glow").content_key
     entries["subjects"]["toy"]["origin"] = {"subjects/toy/00.png": "0.jpg"}
-    path.write_text(yaml.safe_dump(entries))
+    path.write_text(to_yaml(entries))
     with pytest.raises(
         InputError, match=r"origin of subjects/toy/00.png is '0.jpg', must be a mapping of file and sha"
     ):
@@ -139,7 +139,7 @@ def test_an_import_that_ends_while_another_runs_is_kept(root, photos, tmp_path):
 def test_clips_have_captions_of_their_own_in_their_order(tmp_path):
     clips = [write_video(tmp_path / f"{name}.avi", seed=seed) for seed, name in enumerate("ba")]
     catalog = import_entries(at(tmp_path / "data"), [motion(*clips, captions=("b glows", "a glows"))])
-    told = {catalog.motion("glow").origin[f"motions/glow/{clip.path.name}"]["file"]: clip.caption
+    told = {catalog.motion("glow").origin[f"motions/glow/{clip.path.name}"].file: clip.caption
             for clip in catalog.motion("glow").clips}  # fmt: skip
     assert told == {"b.avi": "b glows", "a.avi": "a glows"}
     with pytest.raises(InputError) as error:

@@ -4,18 +4,18 @@ import re
 import shutil
 
 import pytest
-import yaml
 
-from dreamvideo.dataset.catalog import SUBJECT_KINDS, WORDS, load_catalog
-from dreamvideo.dataset.catalog_file import add_entries
+from dreamvideo.dataset.catalog import add_entries, load_catalog
 from dreamvideo.dataset.importing.paper import PAPER_CATALOG, paper_entries
 from dreamvideo.dataset.importing.transaction import import_entries
 from dreamvideo.dataset.licences import non_commercial
+from dreamvideo.dataset.rules import SUBJECT_KINDS, WORDS
 from dreamvideo.dataset.validation.checks import Requirements
 from dreamvideo.dataset.validation.expectations import validate
 from dreamvideo.errors import InputError
 from dreamvideo.files import sha256_file
 from dreamvideo.params import DataParams
+from dreamvideo.yaml_files import read_yaml, to_yaml
 from tests.support.odd_files import write_frames, write_photos, write_video
 
 NEED = Requirements(None, None, num_frames=8, fps=8.0, image_size=32)
@@ -28,7 +28,7 @@ def at(root):
 
 @pytest.fixture(scope="module")
 def published():
-    return yaml.safe_load(PAPER_CATALOG.read_text())
+    return read_yaml(PAPER_CATALOG, "")
 
 
 def test_there_are_9_pets_and_11_objects_by_their_hashes(published):
@@ -95,7 +95,7 @@ def copies(tmp_path):
             "walk": motion | {"of": "davis", "words": "walking", "fps": 16, "clips": ["bear"]},
         },
     }  # fmt: skip
-    (tmp_path / "catalog.yaml").write_text(yaml.safe_dump(content))
+    (tmp_path / "catalog.yaml").write_text(to_yaml(content))
     return tmp_path
 
 
@@ -110,11 +110,11 @@ def test_each_layout_is_imported_under_its_published_names(copies):
     catalog = import_entries(at(copies / "data"), entries_of(copies))
     assert set(catalog.subjects) == {"toy"} and set(catalog.motions) == {"glow", "shine", "walk"}
     assert validate(catalog, NEED).problems == ()
-    assert catalog.subject("toy").origin["subjects/toy/02.png"] == {
+    assert catalog.subject("toy").origin["subjects/toy/02.png"].model_dump() == {
         "file": "toy/2.jpg",
         "sha256": sha256_file(copies / "dreambooth/toy/2.jpg"),
     }
-    named = {name: [made["file"] for made in motion.origin.values()] for name, motion in catalog.motions.items()}
+    named = {name: [made.file for made in motion.origin.values()] for name, motion in catalog.motions.items()}
     assert named == {
         "glow": ["Glowing/v_Glowing_g01_c01.avi", "Glowing/v_Glowing_g02_c01.avi"],
         "shine": ["Glow-Side/001/2538-5_70133.avi"],
@@ -130,7 +130,7 @@ def test_a_clip_that_was_not_shipped_is_made_of_its_frames(copies):
     for index, frame in enumerate(sorted((copies / "davis/bear").glob("f*.png"), reverse=True)):
         shutil.copy(frame, folder / f"2538-5_{70133 + index}.png")
     catalog = import_entries(at(copies / "data"), entries_of(copies))
-    assert catalog.motion("shine").origin["motions/shine/00.mp4"]["file"] == "Glow-Side/001"
+    assert catalog.motion("shine").origin["motions/shine/00.mp4"].file == "Glow-Side/001"
 
 
 def test_a_clip_that_is_too_short_is_named_and_nothing_written(copies):

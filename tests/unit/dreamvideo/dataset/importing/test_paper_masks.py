@@ -6,7 +6,6 @@ import sys
 from functools import partial
 
 import pytest
-import yaml
 from PIL import Image
 
 from dreamvideo.dataset.catalog import load_catalog
@@ -15,6 +14,7 @@ from dreamvideo.dataset.importing.entries import NewSubject
 from dreamvideo.errors import InputError
 from dreamvideo.files import sha256_file
 from dreamvideo.params import load_params
+from dreamvideo.yaml_files import to_yaml
 from flows.cli.main import main
 from flows.execution.adapters import load_subject
 from flows.execution.dataset import import_paper
@@ -37,7 +37,7 @@ def copies(tmp_path, monkeypatch):
     glow = {"of": "clips", "words": "glowing", "caption": "it is glowing", "kind": "lamp", "clips": ["glow.avi"]}
     sources = {name: {"source": f"the set {name}", "licence": "CC-BY-4.0"} for name in ("photos", "clips")}
     content = {"sources": sources, "subjects": subjects, "motions": {"glow": glow}}
-    (tmp_path / "catalog.yaml").write_text(yaml.safe_dump(content))
+    (tmp_path / "catalog.yaml").write_text(to_yaml(content))
     named = partial(paper.paper_entries, catalog=tmp_path / "catalog.yaml")
     monkeypatch.setattr(paper, "paper_entries", named)
     return tmp_path
@@ -59,7 +59,7 @@ def test_a_subject_with_all_its_masks_is_trained_under_them_and_one_without_any_
     toy, can = (load_subject(catalog.subject(name), 48) for name in ("toy", "can"))
     assert toy.masks.shape == (3, 1, 48, 48) and (toy.masks[:, :, 12:28, 12:28] == 1).all()
     assert toy.masks[:, :, :8].max() == 0 and can.masks is None
-    origin = catalog.subject("toy").origin["subjects/toy/masks/01.png"]
+    origin = catalog.subject("toy").origin["subjects/toy/masks/01.png"].model_dump()
     assert origin == {"file": "toy/1.png", "sha256": sha256_file(copies / "masks/toy/1.png")}
 
 

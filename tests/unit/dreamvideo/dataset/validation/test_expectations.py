@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-import yaml
 from PIL import Image
 
 from dreamvideo.dataset.catalog import load_catalog
@@ -16,6 +15,7 @@ from dreamvideo.files import sha256_file
 from dreamvideo.pocket_world.build import build_dataset
 from dreamvideo.pocket_world.cast import SUBJECTS
 from dreamvideo.pocket_world.motions import TARGET_MOTIONS
+from dreamvideo.yaml_files import read_yaml, to_yaml
 
 NEEDS = Requirements(subjects=2, motions=1, num_frames=8, fps=8.0, image_size=256)
 
@@ -41,12 +41,11 @@ def test_a_whole_dataset_passes(whole):
 def test_a_clip_belongs_to_one_motion(whole, tmp_path):
     root = tmp_path / "data"
     shutil.copytree(whole, root)
-    entries = yaml.safe_load((root / "catalog.yaml").read_text())
+    entries = read_yaml(root / "catalog.yaml", "")
     shutil.copytree(root / "motions/zigzag_down", root / "motions/again")
-    entries["motions"]["again"] = yaml.safe_load(
-        yaml.safe_dump(entries["motions"]["zigzag_down"]).replace("motions/zigzag_down", "motions/again")
-    )
-    (root / "catalog.yaml").write_text(yaml.safe_dump(entries))
+    again = json.dumps(entries["motions"]["zigzag_down"]).replace("motions/zigzag_down", "motions/again")
+    entries["motions"]["again"] = json.loads(again)
+    (root / "catalog.yaml").write_text(to_yaml(entries))
     problems = validate(load_catalog(root), replace(NEEDS, motions=2)).problems
     assert problems and all("occurs more than once, must be in one motion only" in problem for problem in problems)
 
@@ -56,7 +55,7 @@ def broken(whole, tmp_path_factory):
     """A dataset in which every expectation is broken; the catalog's digests are right but for one file."""
     root = tmp_path_factory.mktemp("gate") / "broken"
     shutil.copytree(whole, root)
-    entries = yaml.safe_load((root / "catalog.yaml").read_text())
+    entries = read_yaml(root / "catalog.yaml", "")
     cat, van = root / "subjects/cat", root / "subjects/van"
     (cat / "00.png").write_bytes((van / "00.png").read_bytes())
     (cat / "01.png").unlink()
@@ -78,7 +77,7 @@ def broken(whole, tmp_path_factory):
         {"text": "a * is {motion}", "kind": "motion_context"},
         {"text": "a * on the beach", "kind": "subject_motion_context"},
     ]
-    (root / "catalog.yaml").write_text(yaml.safe_dump(entries))
+    (root / "catalog.yaml").write_text(to_yaml(entries))
     return load_catalog(root)
 
 
@@ -134,6 +133,6 @@ def test_failures_are_reported_whole(found):
 
 def test_counts_are_checked_only_if_required(whole):
     catalog = load_catalog(whole)
-    alone = replace(catalog, motions={}, subjects={"cat": catalog.subject("cat")})
+    alone = catalog.model_copy(update={"motions": {}, "subjects": {"cat": catalog.subject("cat")}})
     result = validate(alone, replace(NEEDS, subjects=None, motions=None))
     assert result.problems == ()

@@ -6,21 +6,23 @@ from typing import Any
 
 import numpy as np
 
-from dreamvideo.dataset import catalog as catalogs
-from dreamvideo.dataset.clips import needed_frames, probe_clip
+from dreamvideo.dataset.catalog import Clip, Motion, Subject
+from dreamvideo.dataset.clips import probe_clip
 from dreamvideo.dataset.images import open_image
+from dreamvideo.dataset.prompts import MOTION_SLOT, PLACEHOLDER, Prompt, count_placeholders
+from dreamvideo.dataset.rules import MOTION_SLOT_KINDS, SUBJECT_FREE_KINDS, needed_frames
 from dreamvideo.errors import InputError
 from dreamvideo.files import sha256_file
 
 Row = dict[str, Any]
 
 
-def plain(entry: catalogs.Subject | catalogs.Motion) -> Row:
+def plain(entry: Subject | Motion) -> Row:
     """The fields of a subject or motion that a table can hold."""
     return {name: value for name, value in vars(entry).items() if isinstance(value, str)}
 
 
-def _file_row(entry: catalogs.Subject | catalogs.Motion, path: Path, root: Path, probe: Callable[[], Row]) -> Row:
+def _file_row(entry: Subject | Motion, path: Path, root: Path, probe: Callable[[], Row]) -> Row:
     """What every file's row has, and what ``probe`` finds in it if it can be read."""
     relative = path.relative_to(root).as_posix()
     row = {"owner": entry.name, "file": relative, "readable": True, "reason": "", "sha256": None}
@@ -36,7 +38,7 @@ def _sides(width: int, height: int) -> Row:
     return {"width": width, "height": height, "side": min(width, height)}
 
 
-def image_row(subject: catalogs.Subject, path: Path, root: Path) -> Row:
+def image_row(subject: Subject, path: Path, root: Path) -> Row:
     """One image: its hash, size and mode."""
 
     def probe() -> Row:
@@ -46,7 +48,7 @@ def image_row(subject: catalogs.Subject, path: Path, root: Path) -> Row:
     return {"mode": None} | _file_row(subject, path, root, probe)
 
 
-def mask_row(subject: catalogs.Subject, path: Path, image: Path, root: Path) -> Row:
+def mask_row(subject: Subject, path: Path, image: Path, root: Path) -> Row:
     """One mask: its size beside its image's, mode, grey values and share of foreground."""
 
     def probe() -> Row:
@@ -67,7 +69,7 @@ def mask_row(subject: catalogs.Subject, path: Path, image: Path, root: Path) -> 
         return row | {"image_size": None}
 
 
-def clip_row(motion: catalogs.Motion, clip: catalogs.Clip, root: Path, num_frames: int, fps: float) -> Row:
+def clip_row(motion: Motion, clip: Clip, root: Path, num_frames: int, fps: float) -> Row:
     """One clip: its size, length and rate, and how many frames it must have."""
 
     def probe() -> Row:
@@ -79,15 +81,15 @@ def clip_row(motion: catalogs.Motion, clip: catalogs.Clip, root: Path, num_frame
     return row | _file_row(motion, clip.path, root, probe)
 
 
-def prompt_row(prompt: catalogs.Prompt) -> Row:
+def prompt_row(prompt: Prompt) -> Row:
     """Placeholders that stand apart count; where none may be, every one does."""
-    apart, all_of_them = catalogs.count_placeholders(prompt.text), prompt.text.count(catalogs.PLACEHOLDER)
-    subject_free = prompt.kind in catalogs.SUBJECT_FREE_KINDS
+    apart, all_of_them = count_placeholders(prompt.text), prompt.text.count(PLACEHOLDER)
+    subject_free = prompt.kind in SUBJECT_FREE_KINDS
     return {
         "text": prompt.text,
         "kind": prompt.kind,
         "placeholders": all_of_them if subject_free or apart == all_of_them else 0,
         "wanted_placeholders": 0 if subject_free else 1,
-        "slots": prompt.text.count(catalogs.MOTION_SLOT),
-        "wanted_slots": 1 if prompt.kind in catalogs.MOTION_SLOT_KINDS else 0,
+        "slots": prompt.text.count(MOTION_SLOT),
+        "wanted_slots": 1 if prompt.kind in MOTION_SLOT_KINDS else 0,
     }
