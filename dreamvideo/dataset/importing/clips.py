@@ -13,9 +13,8 @@ from PIL import Image
 from torch import Tensor
 
 from dreamvideo.dataset.clips import opened_clip, upright
-from dreamvideo.dataset.images import to_rgb
+from dreamvideo.dataset.images import read_rgb, to_rgb
 from dreamvideo.dataset.importing.files import find
-from dreamvideo.dataset.importing.images import read_picture
 from dreamvideo.dataset.rules import HIGHEST_FPS, IMAGE_SUFFIXES, LOWEST_FPS, MOST_FRAMES, MOST_PIXELS, SHORTER_SIDE
 from dreamvideo.errors import InputError
 
@@ -36,7 +35,7 @@ def read_any_clip(path: Path, fps: float | None = None) -> tuple[Tensor, float]:
     if path.is_dir():
         if fps is None:
             raise InputError(f"folder {path} holds numbered frames, which have no frame rate; give it with --fps")
-        return _stacked(map(read_picture, find(path, IMAGE_SUFFIXES).files), path), _checked_rate(path, fps)
+        return _stacked(map(read_rgb, find(path, IMAGE_SUFFIXES).files), path), _checked_rate(path, fps)
     with opened_clip(path) as container:
         stream = container.streams.video[0]
         stream.codec_context.thread_count = 1

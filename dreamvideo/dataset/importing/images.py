@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from dreamvideo.dataset.images import open_image, to_rgb
+from dreamvideo.dataset.images import open_image, read_rgb, to_rgb
 from dreamvideo.dataset.rules import LONGER_SIDE, MASK_SHAPE_TOLERANCE
 from dreamvideo.errors import InputError
 
@@ -21,7 +21,7 @@ def write_image(source: Path, target: Path) -> tuple[Size, Size]:
     Raises:
         InputError: the file is unreadable or too large.
     """
-    image = read_picture(source)
+    image = read_rgb(source)
     before = image.size
     image.thumbnail((LONGER_SIDE, LONGER_SIDE), Image.Resampling.LANCZOS)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -57,18 +57,6 @@ def write_mask(source: Path, target: Path, image: Path, before: Size, after: Siz
     sized = foreground.resize(after, Image.Resampling.BOX).point(lambda value: 255 if value > 127 else 0)
     target.parent.mkdir(parents=True, exist_ok=True)
     sized.save(target)
-
-
-def read_picture(path: Path) -> Image.Image:
-    """Any picture as upright RGB, transparency laid on white.
-
-    Raises:
-        InputError: the file is unreadable or too large, or its pixels are fractions.
-    """
-    image = open_image(path)
-    if image.mode == "F":  # nobody knows which value is white
-        raise InputError(f"image {path} has fractions for pixels; export it as PNG or JPEG")
-    return to_rgb(image)
 
 
 def _by(size: Size) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 
 from dreamvideo.dataset.catalog import Clip, Motion, Subject
 from dreamvideo.dataset.clips import probe_clip
-from dreamvideo.dataset.images import open_image
+from dreamvideo.dataset.images import open_image, read_rgb
 from dreamvideo.dataset.prompts import MOTION_SLOT, PLACEHOLDER, Prompt, count_placeholders
 from dreamvideo.dataset.rules import MOTION_SLOT_KINDS, SUBJECT_FREE_KINDS, needed_frames
 from dreamvideo.errors import InputError
@@ -43,6 +43,8 @@ def image_row(subject: Subject, path: Path, root: Path) -> Row:
 
     def probe() -> Row:
         image = open_image(path)
+        if "icc_profile" in image.info:  # a damaged one would stop training
+            read_rgb(path)
         return _sides(*image.size) | {"mode": image.mode}
 
     return {"mode": None} | _file_row(subject, path, root, probe)
