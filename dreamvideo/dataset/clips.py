@@ -3,19 +3,18 @@
 Shapes: T frames of a clip, H W its pixels, S pixels a side after resizing.
 """
 
-import struct
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 
 import av
 import torch
 from torch import Tensor
 
-from dreamvideo.dataset.containers import stated_size
-from dreamvideo.dataset.rules import CONTAINERS, length_problem, needed_frames, stride
+from dreamvideo.dataset.decoding import decoded, even, frame_rate, opened_clip, upright
+from dreamvideo.dataset.rules import length_problem, needed_frames, stride
 from dreamvideo.errors import InputError
 from dreamvideo.files import replacing
 
@@ -34,18 +33,19 @@ class ClipProbe:
 
 
 def probe_clip(path: Path) -> ClipProbe:
-    """Count the frames that a clip's decoder gives: its packets may hold more than it shows, or than can be decoded.
+    """Count the frames that a clip shows: its packets may hold more, and some of them may not be decodable.
 
     Raises:
         InputError: the file is missing, truncated or not a video.
     """
     with opened_clip(path) as container:
         stream = container.streams.video[0]
-        decoded = container.decode(stream)
-        first = next(decoded)
-        frames = 1 + sum(1 for _ in decoded)
+        frames = decoded(stream)
+        first = next(frames)
+        times = [frame.time for frame in chain((first,), frames)]
+        rate = _rate(stream, times)
         sides = (first.width, first.height) if first.rotation % 180 == 0 else (first.height, first.width)
-        return ClipProbe(frames, _rate(stream), *sides)
+        return ClipProbe(len(even(times, rate)), rate, *sides)
 
 
 def clip_rate(path: Path) -> float:
@@ -59,7 +59,7 @@ def clip_rate(path: Path) -> float:
 
 
 def read_clip(path: Path) -> tuple[Tensor, float]:
-    """Decode a whole clip, turned the way its metadata says.
+    """Decode a whole clip as a screen shows it, at an even rate.
 
     Returns:
         Frames (T, 3, H, W) uint8, and frames per second.
@@ -70,10 +70,15 @@ def read_clip(path: Path) -> tuple[Tensor, float]:
     with opened_clip(path) as container:
         stream = container.streams.video[0]
         stream.codec_context.thread_count = 1
-        frames = [upright(frame) for frame in container.decode(stream)]
+        frames, times = [], []
+        for frame in decoded(stream):
+            frames.append(upright(frame))
+            times.append(frame.time)
         if not frames:
             raise InputError(f"clip {path} has no frames; replace it with a whole mp4 file")
-        return torch.stack(frames).permute(0, 3, 1, 2).contiguous(), _rate(stream)
+        rate = _rate(stream, times)
+        shown = [frames[index] for index in even(times, rate)]
+        return torch.stack(shown).permute(0, 3, 1, 2).contiguous(), rate
 
 
 def write_clip(path: Path, frames: Tensor, fps: float) -> None:
@@ -150,44 +155,6 @@ def resize_frames(frames: Tensor, size: int) -> Tensor:
     return resized.clamp(-1, 1)
 
 
-@contextmanager
-def opened_clip(path: Path) -> Iterator[av.container.InputContainer]:
-    """A video file, open for reading; whatever is wrong with it becomes one InputError."""
-    if not path.is_file():
-        raise InputError(f"clip {path} does not exist; run `dreamvideo data pull`")
-    try:
-        size, stated = path.stat().st_size, stated_size(path)
-        if size < stated:  # ffmpeg would read what there is, and say nothing
-            raise InputError(
-                f"clip {path} is cut short, at {size:,} of the {stated:,} bytes that it states; replace it with a whole file"
-            )
-        with av.open(str(path), options={"format_whitelist": CONTAINERS}) as container:
-            if not container.streams.video:
-                raise InputError(f"clip {path} has no video stream; replace it with an mp4 file")
-            yield container
-    except (av.error.FFmpegError, OSError, StopIteration) as error:
-        reason = getattr(error, "strerror", None) or "no frames"
-        raise InputError(f"clip {path} cannot be read ({reason}); replace it with a whole mp4 file") from error
-
-
-def _rate(stream: av.VideoStream) -> float:
-    """Frames per second; 0 where the container does not say."""
-    return float(stream.average_rate or stream.guessed_rate or 0)
-
-
-def upright(frame: av.VideoFrame, pixel_format: str = "rgb24") -> Tensor:
-    """A frame (H, W, channels) uint8, turned and mirrored by its display matrix."""
-    pixels = torch.from_numpy(frame.to_ndarray(format=pixel_format))
-    rotation = frame.rotation
-    if _mirrored(frame):  # first from left to right, which the rotation then counts as half a turn
-        pixels, rotation = pixels.flip(1), rotation + 180
-    return torch.rot90(pixels, round(rotation / 90)) if rotation else pixels
-
-
-def _mirrored(frame: av.VideoFrame) -> bool:
-    """Whether a frame's display matrix, (a b u; c d v; x y w) of 32-bit integers, mirrors it."""
-    matrix = frame.side_data.get("DISPLAYMATRIX")
-    if matrix is None:
-        return False
-    a, b, _, c, d, *_ = struct.unpack("=9i", bytes(matrix))
-    return a * d < b * c
+def _rate(stream: av.VideoStream, times: Sequence[float | None] = ()) -> float:
+    """Frames per second, at worst as ffmpeg guesses it; 0 where it cannot."""
+    return frame_rate(stream, times) or float(stream.guessed_rate or 0)

@@ -16,11 +16,18 @@ def halves(width=48, height=48, seed=0):
     return pixels
 
 
-def write_video(path, frames=12, codec="mpeg4", pixel_format="yuv420p", size=(64, 48), rate=8, seed=0, **opening):
-    """A clip whose left part is red and whose right part is blue, brightening a little; another one for another seed."""
+def write_video(
+    path, frames=12, codec="mpeg4", pixel_format="yuv420p", size=(64, 48), rate=8, seed=0, tags=None, **opening
+):
+    """A clip whose left part is red and whose right part is blue, brightening a little; another one for another seed.
+
+    ``tags`` are attributes of the stream's codec context, such as its sample_aspect_ratio.
+    """
     with av.open(path, "w", **opening) as container:
         stream = container.add_stream(codec, rate=rate)
         stream.width, stream.height, stream.pix_fmt = *size, pixel_format
+        for name, value in (tags or {}).items():
+            setattr(stream.codec_context, name, value)
         for index in range(frames):
             pixels = halves(*size, seed)
             pixels[..., 1] = index * 10 % 250
@@ -70,3 +77,40 @@ def write_timeless(path, time_of):
         content[start : start + 8] = bytes.fromhex("ec86000000000000")
     path.write_bytes(content)
     return path
+
+
+def write_planes(path, planes, pixel_format="yuv420p", options=None, rate=8, **tags):
+    """A lossless clip of raw frames in a pixel format, with tags such as color_trc; no colour is converted on the way."""
+    with av.open(str(path), "w") as container:
+        height, width = planes[0].shape[0] * 2 // 3, planes[0].shape[1]
+        stream = container.add_stream("libx264", rate=rate, options={"qp": "0"} | (options or {}))
+        stream.width, stream.height, stream.pix_fmt = width, height, pixel_format
+        for name, value in tags.items():
+            setattr(stream.codec_context, name, value)
+        for raw in planes:
+            frame = av.VideoFrame.from_ndarray(raw, format=pixel_format)
+            for name in ("color_trc", "color_primaries", "colorspace", "color_range"):
+                if name in tags:
+                    setattr(frame, name, tags[name])
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+def flat(y, u, v, size=(64, 48), dtype=np.uint8):
+    """A frame of one colour, as planes of yuv420p."""
+    width, height = size
+    planes = np.empty((height * 3 // 2, width), dtype)
+    planes[:height], planes[height : height * 5 // 4], planes[height * 5 // 4 :] = y, u, v
+    return planes
+
+
+def combed(frames=6, size=(64, 48), step=8):
+    """A bar that moves, as interlaced planes: odd lines show it half a frame later."""
+    height = size[1]
+    for index in range(frames):
+        planes = flat(40, 128, 128, size)
+        for field in (0, 1):
+            left = index * step + field * step // 2
+            planes[field:height:2, left : left + 8] = 220
+        yield planes

@@ -4,7 +4,7 @@ import re
 import tomllib
 from pathlib import Path
 
-import yaml
+from dreamvideo.yaml_files import read_yaml
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -14,7 +14,7 @@ def test_the_files_agree():
         r"3\.(\d+)", tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["requires-python"]
     )
     served = [f"3.{minor}" for minor in range(int(lowest), int(above))]
-    workflow = yaml.safe_load((REPOSITORY / ".github/workflows/ci.yml").read_text())
+    workflow = read_yaml(REPOSITORY / ".github/workflows/ci.yml", "")
     assert workflow["jobs"]["test"]["strategy"]["matrix"]["python"] == served
     tried = re.findall(r"python(3\.\d+)", re.search(r"for name in (.*);", (REPOSITORY / "Makefile").read_text())[1])
     assert tried == served[::-1]  # the newest first

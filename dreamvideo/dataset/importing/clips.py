@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from dreamvideo.dataset.clips import opened_clip, upright
+from dreamvideo.dataset.decoding import decoded, even, frame_rate, opened_clip, upright
 from dreamvideo.dataset.images import read_rgb, to_rgb
 from dreamvideo.dataset.importing.files import find
 from dreamvideo.dataset.rules import HIGHEST_FPS, IMAGE_SUFFIXES, LOWEST_FPS, MOST_FRAMES, MOST_PIXELS, SHORTER_SIDE
@@ -44,36 +44,19 @@ def read_any_clip(path: Path, fps: float | None = None) -> tuple[Tensor, float]:
                 f"clip {path} is {stream.width}x{stream.height}, more than the {MOST_PIXELS:,} pixels that are read; "
                 "scale it down"
             )
-        times: list[float] = []
-        frames = _stacked(_pictures(container.decode(stream), times), path)
+        times: list[float | None] = []
+        frames = _stacked(_pictures(decoded(stream), times), path)
         if fps is not None:
             return frames, _checked_rate(path, fps)
-        rate = _checked_rate(path, _rate(stream, times))
-        return _evenly(frames, times, rate), rate
+        rate = _checked_rate(path, frame_rate(stream, times))
+        return frames[even(times, rate)], rate
 
 
-def _pictures(frames: Iterable[av.VideoFrame], times: list[float]) -> Iterator[Image.Image]:
-    """The frames as pictures; their times in seconds, where they have any, go into ``times``."""
+def _pictures(frames: Iterable[av.VideoFrame], times: list[float | None]) -> Iterator[Image.Image]:
+    """The frames as pictures; their times in seconds go into ``times``."""
     for frame in frames:
-        if frame.time is not None:
-            times.append(frame.time)
+        times.append(frame.time)
         yield _picture(frame)
-
-
-def _rate(stream: av.VideoStream, times: list[float]) -> float:
-    """Frames per second: what the container says, or else what the frames' times come to; 0 where neither does."""
-    stated = float(stream.average_rate or 0)
-    if 0 < stated < HIGHEST_FPS:
-        return stated
-    return (len(times) - 1) / (times[-1] - times[0]) if times and times[-1] > times[0] else 0.0
-
-
-def _evenly(frames: Tensor, times: list[float], rate: float) -> Tensor:
-    """Frames at an even rate: where they are shown for different times, the one that is shown at every tick."""
-    if len(times) != len(frames) or np.diff(times).max() < 1.5 / rate:
-        return frames
-    ticks = np.arange(times[0], times[-1] + 0.5 / rate, 1 / rate)
-    return frames[np.searchsorted(times, ticks + 1e-3, side="right") - 1]
 
 
 def _picture(frame: av.VideoFrame) -> Image.Image:

@@ -41,7 +41,7 @@ def interpolated(**values):
         assert kind == "-", f"{name} has to be set"
         return rest
 
-    content = YAML(typ="safe").load(VARIABLE.sub(value, COMPOSE))
+    content = YAML(typ="safe", pure=True).load(VARIABLE.sub(value, COMPOSE))
     return {name: section for name, section in content.items() if not name.startswith("x-")}
 
 
@@ -63,7 +63,7 @@ def dreamvideo_commands():
     """Every ``dreamvideo`` command of the two files, as words."""
     compose = interpolated(**SECRETS)["services"]
     found = [service["command"] for service in compose.values() if service.get("command", [""])[0] == "dreamvideo"]
-    script = YAML(typ="safe").load(instruction("CMD")[0])
+    script = YAML(typ="safe", pure=True).load(instruction("CMD")[0])
     assert script[:2] == ["sh", "-c"]
     found += [shlex.split(part.removeprefix("exec ")) for part in script[2].split(" && ")]
     return found

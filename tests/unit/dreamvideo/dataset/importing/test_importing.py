@@ -56,9 +56,7 @@ def test_origins_do_not_count_as_content_and_name_file_and_hash(root):
     assert load_catalog(root).motion("glow").content_key == before.motion("glow").content_key
     entries["subjects"]["toy"]["origin"] = {"subjects/toy/00.png": "0.jpg"}
     path.write_text(to_yaml(entries))
-    with pytest.raises(
-        InputError, match=r"origin of subjects/toy/00.png is '0.jpg', must be a mapping of file and sha"
-    ):
+    with pytest.raises(InputError, match=r"subjects.toy.origin.subjects/toy/00.png is '0.jpg'"):
         load_catalog(root)
 
 
@@ -143,10 +141,7 @@ def test_clips_have_captions_of_their_own_in_their_order(tmp_path):
             for clip in catalog.motion("glow").clips}  # fmt: skip
     assert told == {"b.avi": "b glows", "a.avi": "a glows"}
     with pytest.raises(InputError) as error:
-        import_entries(at(tmp_path / "other"), [motion(*clips, captions=("1", "2", "3"))])
-    assert str(error.value) == (
-        "motion 'glow' has 3 captions for 2 clips; give one for all, or one a clip in the order of the clips: "
-        f"{clips[0]}, {clips[1]}"
-    )
-    with pytest.raises(InputError, match="motion 'glow': caption is empty"):
-        import_entries(at(tmp_path / "other"), [motion(*clips, captions=("1", " "))])
+        motion(*clips, captions=("1", "2", "3"))
+    assert "motion 'glow'" in str(error.value) and f"{clips[0]}, {clips[1]}" in str(error.value)
+    with pytest.raises(InputError, match="captions #2"):
+        motion(*clips, captions=("1", " "))

@@ -53,8 +53,8 @@ def test_a_subject_with_all_its_masks_is_trained_under_them_and_one_without_any_
     shutil.rmtree(copies / "masks/can")
     Image.new("L", (48, 48)).save(copies / "masks/toy/7.png")
     params = load_params().model_copy(update={"data": at(copies / "data")})
-    notes = import_paper(params, {name: copies / name for name in ("photos", "clips")}, copies / "masks")
-    assert notes[0] == f"not read: {copies}/masks/toy/7.png"
+    done = import_paper(params, {name: copies / name for name in ("photos", "clips")}, copies / "masks")
+    assert done.unread == (copies / "masks/toy/7.png",)
     catalog = load_catalog(copies / "data")
     toy, can = (load_subject(catalog.subject(name), 48) for name in ("toy", "can"))
     assert toy.masks.shape == (3, 1, 48, 48) and (toy.masks[:, :, 12:28, 12:28] == 1).all()
@@ -83,7 +83,7 @@ def test_a_folder_without_any_of_the_masks_is_refused(copies):
     for name in ("toy", "can"):
         (copies / "masks" / name).rename(copies / "masks" / f"the_{name}")
     with pytest.raises(
-        InputError, match=r"masks holds no masks of the subjects, such as can/0.png; call them SUBJECT/"
+        InputError, match=r"masks holds no masks of the subjects, such as toy/0.png; call them SUBJECT/"
     ):
         entries(copies)
 

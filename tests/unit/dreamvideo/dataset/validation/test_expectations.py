@@ -107,7 +107,7 @@ PROBLEMS = [
     "mask subjects/van/masks/01.png has mode RGB, must be L or 1; convert it to greyscale",
     "motion 'zigzag_down': clip 00.mp4 has 5 frames, needs at least 8; record a longer clip or lower data.num_frames",
     "clip motions/zigzag_down/00.mp4 is 64x64, needs at least 256 a side; supply a larger one",
-    "clip motions/zigzag_down/00.mp4 has no caption, must say what is seen; add it to the catalog",
+    "clip motions/zigzag_down/00.mp4 has the caption '', must be a text without *",
     "prompt 'a dog is jumping' has no placeholder; write the subject as *",
     "prompt 'a * is {motion}' has a placeholder, must have none as motion_context; write a class word instead",
     "prompt 'a * on the beach' has {motion} 0 times, needs it 1 times as subject_motion_context; correct the prompt",
