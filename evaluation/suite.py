@@ -13,7 +13,7 @@ from torch import Tensor
 from dreamvideo.dataset.catalog import Motion, Subject
 from dreamvideo.dataset.clips import clip_rate, read_clip, resize_frames
 from dreamvideo.dataset.images import read_image
-from dreamvideo.dataset.rules import needed_frames, stride
+from dreamvideo.dataset.rules import needed_frames, window
 from evaluation.metrics import VideoFeatures, score
 
 if TYPE_CHECKING:
@@ -99,4 +99,4 @@ def true_trajectories(motion: Motion, frames: int, fps: float) -> Tensor | None:
     length = needed_frames(frames, clip_fps, fps)
     if length > len(path):
         return None
-    return path.unfold(0, length, 1)[..., :: stride(clip_fps, fps)].transpose(1, 2)
+    return path.unfold(0, length, 1)[..., window(frames, clip_fps, fps)].transpose(1, 2)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from dreamvideo.dataset.decoding import decoded, even, frame_rate, opened_clip, upright
-from dreamvideo.dataset.rules import length_problem, needed_frames, stride
+from dreamvideo.dataset.rules import timing_problem, window
 from dreamvideo.errors import InputError
 from dreamvideo.files import replacing
 
@@ -112,7 +112,7 @@ def write_clip(path: Path, frames: Tensor, fps: float) -> None:
 
 
 def sample_window(frames: Tensor, clip_fps: float, num_frames: int, fps: float, generator: torch.Generator) -> Tensor:
-    """A training window: a random start, then every stride-th frame.
+    """A training window: a random start, then the frames of ``rules.window``.
 
     Args:
         frames: the clip (T, 3, H, W), of any type.
@@ -125,14 +125,14 @@ def sample_window(frames: Tensor, clip_fps: float, num_frames: int, fps: float, 
         (num_frames, 3, H, W).
 
     Raises:
-        InputError: the clip is too short.
+        InputError: the clip is too slow or too short.
     """
-    problem = length_problem("a clip", len(frames), clip_fps, num_frames, fps)
+    problem = timing_problem("a clip", len(frames), clip_fps, num_frames, fps)
     if problem:
         raise InputError(problem)
-    length = needed_frames(num_frames, clip_fps, fps)
-    start = int(torch.randint(len(frames) - length + 1, (), generator=generator, device=generator.device))
-    return frames[start : start + length : stride(clip_fps, fps)]
+    taken = torch.tensor(window(num_frames, clip_fps, fps))
+    start = int(torch.randint(len(frames) - int(taken[-1]), (), generator=generator, device=generator.device))
+    return frames[start + taken]
 
 
 def resize_frames(frames: Tensor, size: int) -> Tensor:

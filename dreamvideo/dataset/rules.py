@@ -35,21 +35,39 @@ CONTAINERS = "mov,matroska,avi,gif,mpeg,mpegts,asf,ogg,flv"
 SHORTER_SIDE = 384  # pixels, of an imported clip; base models crop to a square, and see 256 or less of it
 MOST_FRAMES = 1000  # an import and training hold a whole clip in memory
 LOWEST_FPS = 0.01  # clips are written with fractions, of which the smallest are zero
+MOST_SPEED_CHANGE = 0.1  # share by which training may play a clip faster or slower than it is
 HIGHEST_FPS = 1000  # a container that does not know its rate states that of its clock, which is this or more
 
 
-def stride(clip_fps: float, fps: float) -> int:
-    """How many frames of the clip make one frame of training."""
-    return max(1, round(clip_fps / fps))
+def window(num_frames: int, clip_fps: float, fps: float) -> list[int]:
+    """Which frames of a clip, counted from the first of a window, show it at another rate.
+
+    They are every n-th, if that plays the clip at most MOST_SPEED_CHANGE too fast or too slow. Otherwise they are the
+    nearest in time.
+
+    Args:
+        num_frames: how many to take.
+        clip_fps: frames per second of the clip.
+        fps: at how many a second the window is played.
+    """
+    step = max(1, round(clip_fps / fps))
+    if abs(step * fps / clip_fps - 1) > MOST_SPEED_CHANGE:
+        step = max(1.0, clip_fps / fps)
+    return [int(index * step + 0.5) for index in range(num_frames)]
 
 
 def needed_frames(num_frames: int, clip_fps: float, fps: float) -> int:
     """How long a clip must be, in its own frames, to hold ``num_frames`` at ``fps``."""
-    return (num_frames - 1) * stride(clip_fps, fps) + 1
+    return window(num_frames, clip_fps, fps)[-1] + 1
 
 
-def length_problem(clip: str, frames: int, clip_fps: float, num_frames: int, fps: float) -> str | None:
-    """What is wrong with a clip's length, as one sentence, or None.
+def lowest_fps(fps: float) -> float:
+    """Frames per second that a clip must have to be played at ``fps``: it cannot show frames that it does not have."""
+    return fps / (1 + MOST_SPEED_CHANGE)
+
+
+def timing_problem(clip: str, frames: int, clip_fps: float, num_frames: int, fps: float) -> str | None:
+    """What is wrong with a clip's rate or length, as one sentence, or None.
 
     Args:
         clip: how to call it, such as "motion 'zigzag': clip 02.mp4".
@@ -58,18 +76,23 @@ def length_problem(clip: str, frames: int, clip_fps: float, num_frames: int, fps
         num_frames: how many training needs.
         fps: at how many a second.
     """
+    if clip_fps < lowest_fps(fps):
+        return (
+            f"{clip} has {clip_fps:g} frames a second, needs at least {fps:g} to be played at its own speed; "
+            "record it at a higher rate or lower data.fps"
+        )
     needed = needed_frames(num_frames, clip_fps, fps)
     if frames >= needed:
         return None
     return f"{clip} has {frames} frames, needs at least {needed}; record a longer clip or lower data.num_frames"
 
 
-def check_length(motion: str, path: Path, frames: int, clip_fps: float, num_frames: int, fps: float) -> None:
-    """Refuse a clip of a motion that is too short.
+def check_timing(motion: str, path: Path, frames: int, clip_fps: float, num_frames: int, fps: float) -> None:
+    """Refuse a clip of a motion that is too slow or too short.
 
     Raises:
-        InputError: it has fewer frames than ``needed_frames``.
+        InputError: it has a ``timing_problem``.
     """
-    problem = length_problem(f"motion {motion!r}: clip {path.name}", frames, clip_fps, num_frames, fps)
+    problem = timing_problem(f"motion {motion!r}: clip {path.name}", frames, clip_fps, num_frames, fps)
     if problem:
         raise InputError(problem)

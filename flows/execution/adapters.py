@@ -12,7 +12,7 @@ from rich.text import Text
 from dreamvideo.dataset.catalog import Motion, Subject
 from dreamvideo.dataset.clips import read_clip, resize_frames, write_clip
 from dreamvideo.dataset.images import open_image, read_image, read_mask
-from dreamvideo.dataset.rules import check_length
+from dreamvideo.dataset.rules import check_timing
 from dreamvideo.files import seed_from
 from dreamvideo.memory import memory_explained, training_remedy
 from dreamvideo.methods.contract import MotionData, SubjectData, Trained
@@ -128,7 +128,7 @@ def load_motion(motion: Motion, size: int, num_frames: int, fps: float) -> Motio
     """
     clips = [read_clip(clip.path) for clip in motion.clips]
     for clip, (frames, rate) in zip(motion.clips, clips, strict=True):
-        check_length(motion.name, clip.path, len(frames), rate, num_frames, fps)
+        check_timing(motion.name, clip.path, len(frames), rate, num_frames, fps)
     return MotionData(
         clips=[resize_frames(frames, size) for frames, _ in clips],
         captions=[clip.caption for clip in motion.clips],

@@ -11,7 +11,7 @@ from prefect import task
 
 from dreamvideo.dataset.clips import write_clip
 from dreamvideo.dataset.images import read_image
-from dreamvideo.dataset.rules import stride
+from dreamvideo.dataset.rules import window
 from dreamvideo.errors import DamagedError, ProjectError
 from dreamvideo.files import seed_from
 from dreamvideo.memory import memory_explained, sampling_remedy, scoring_remedy
@@ -138,7 +138,7 @@ def _inverted_clip(resources: Resources, plan: VideoPlan) -> torch.Tensor:
     """The noise that leads to the start of the motion's first clip, without words or adapters."""
     data, base = resources.params.data, resources.base
     motion = load_motion(resources.catalog.motion(plan.motion), base.frame_size, data.num_frames, data.fps)
-    start = motion.clips[0][:: stride(motion.fps[0], data.fps)][: data.num_frames]
+    start = motion.clips[0][window(data.num_frames, motion.fps[0], data.fps)]
     steps = resources.params.sampling.steps
 
     def invert(clip: torch.Tensor) -> torch.Tensor:

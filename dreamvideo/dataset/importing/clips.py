@@ -3,7 +3,9 @@
 Shapes: T frames of a clip, H W its pixels.
 """
 
-from collections.abc import Iterable, Iterator
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import av
@@ -35,7 +37,9 @@ def read_any_clip(path: Path, fps: float | None = None) -> tuple[Tensor, float]:
     if path.is_dir():
         if fps is None:
             raise InputError(f"folder {path} holds numbered frames, which have no frame rate; give it with --fps")
-        return _stacked(map(read_rgb, find(path, IMAGE_SUFFIXES).files), path), _checked_rate(path, fps)
+        files = find(path, IMAGE_SUFFIXES).files
+        _refuse_gaps(path, files)
+        return _stacked(map(read_rgb, files), path), _checked_rate(path, fps)
     with opened_clip(path) as container:
         stream = container.streams.video[0]
         stream.codec_context.thread_count = 1
@@ -81,6 +85,21 @@ def _stacked(images: Iterable[Image.Image], path: Path) -> Tensor:
     if min(frames[0].shape[:2]) < 2:
         raise InputError(f"clip {path} is a line of pixels; supply a larger one")
     return torch.stack(frames).permute(0, 3, 1, 2)
+
+
+def _refuse_gaps(folder: Path, files: Sequence[Path]) -> None:
+    """Refuse frames that are missing, by the last number in the names: the motion would jump there."""
+    found = [re.search(r"(\d+)\D*$", file.stem) for file in files]
+    numbers = [int(match[1]) for match in found if match]
+    steps = np.diff(numbers)
+    if len(numbers) < len(files) or len(steps) == 0 or steps.min() == steps.max() != 0:
+        return
+    usual = Counter(steps.tolist()).most_common(1)[0][0]
+    odd = int(np.argmax(steps != usual)) if usual else 0
+    raise InputError(
+        f"folder {folder}: from {files[odd].name} to {files[odd + 1].name} the number grows by {steps[odd]}, else by {usual}; "
+        "supply the frames between, or import the parts as clips of their own"
+    )
 
 
 def _fitted(image: Image.Image) -> Image.Image:

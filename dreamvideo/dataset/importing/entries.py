@@ -10,7 +10,7 @@ from dreamvideo.dataset.clips import write_clip
 from dreamvideo.dataset.importing.clips import read_any_clip
 from dreamvideo.dataset.importing.files import Original, listed
 from dreamvideo.dataset.importing.images import write_image, write_mask
-from dreamvideo.dataset.rules import Caption, Filled, Name, SubjectKind, Words, check_length
+from dreamvideo.dataset.rules import Caption, Filled, Name, SubjectKind, Words, check_timing
 from dreamvideo.files import sha256_file
 from dreamvideo.params import DataParams
 from dreamvideo.schema import Section, validated
@@ -123,11 +123,11 @@ class NewMotion(NewEntry):
         """Make the motion's files in a folder; returns its fields in the catalog.
 
         Raises:
-            InputError: a clip that cannot be used, or is too short.
+            InputError: a clip that cannot be used, or is too slow or too short.
         """
         for path, original in self.originals.items():
             frames, fps = read_any_clip(original.path, self.fps)
-            check_length(self.name, original.path, len(frames), fps, data.num_frames, data.fps)
+            check_timing(self.name, original.path, len(frames), fps, data.num_frames, data.fps)
             write_clip(folder / path, frames, fps)
         captions = self.captions if len(self.captions) > 1 else self.captions * len(self.clips)
         clips = [{"path": path, "caption": caption} for path, caption in zip(self.originals, captions, strict=True)]

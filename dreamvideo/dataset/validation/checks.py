@@ -9,7 +9,15 @@ from great_expectations import expectations as gxe
 
 from dreamvideo.dataset.catalog import Catalog
 from dreamvideo.dataset.prompts import check_prompt
-from dreamvideo.dataset.rules import CAPTION, LEAST_FOREGROUND, LEAST_IMAGES, MOST_FOREGROUND, WORDS, length_problem
+from dreamvideo.dataset.rules import (
+    CAPTION,
+    LEAST_FOREGROUND,
+    LEAST_IMAGES,
+    MOST_FOREGROUND,
+    WORDS,
+    lowest_fps,
+    timing_problem,
+)
 from dreamvideo.dataset.validation import probing
 from dreamvideo.dataset.validation.probing import Row
 from dreamvideo.errors import InputError
@@ -158,18 +166,17 @@ def _mask_checks() -> list[Check]:
 
 
 def _clip_checks(need: Requirements) -> list[Check]:
+    def timing(r: SimpleNamespace) -> str:
+        clip = f"motion {r.owner!r}: clip {Path(r.file).name}"
+        return timing_problem(clip, r.frames, r.fps, need.num_frames, need.fps) or ""
+
     return [
-        Check(
-            gxe.ExpectColumnValuesToBeBetween(column="fps", min_value=0, strict_min=True),
-            lambda r: f"clip {r.file} has a frame rate of {r.fps:g}, must be above 0; encode it again as mp4",
-        ),
+        Check(gxe.ExpectColumnValuesToBeBetween(column="fps", min_value=lowest_fps(need.fps)), timing),
         Check(
             gxe.ExpectColumnPairValuesAToBeGreaterThanB(
                 column_A="frames", column_B="needed", or_equal=True, ignore_row_if="either_value_is_missing"
             ),
-            lambda r: length_problem(
-                f"motion {r.owner!r}: clip {Path(r.file).name}", r.frames, r.fps, need.num_frames, need.fps
-            ),
+            timing,
         ),
         Check(
             gxe.ExpectColumnValuesToMatchRegex(column="caption", regex=f"^{CAPTION}$"),

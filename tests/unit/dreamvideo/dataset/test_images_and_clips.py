@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import av
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from dreamvideo.dataset.clips import (
     write_clip,
 )
 from dreamvideo.dataset.images import read_image, read_mask
-from dreamvideo.dataset.rules import check_length, needed_frames
+from dreamvideo.dataset.rules import check_timing, needed_frames, window
 from dreamvideo.errors import InputError
 
 
@@ -134,7 +136,28 @@ def test_clip_errors(tmp_path, read):
 def test_needed_frames():
     assert needed_frames(32, 32, 8) == 31 * 4 + 1
     assert needed_frames(8, 8, 8) == 8
-    assert needed_frames(8, 5, 8) == 8  # slower than wanted: every frame is taken
+    assert needed_frames(8, 12, 8) == 12
+
+
+@pytest.mark.parametrize("clip_fps", [7.5, 8, 10, 12, 15, 24, 25, 29.97, 30, 32, 60, 120])
+def test_a_window_plays_a_clip_at_its_own_speed(clip_fps):
+    taken = window(16, clip_fps, 8)
+    assert len(taken) == 16 and taken[0] == 0
+    seconds_of_the_clip, seconds_of_the_video = taken[-1] / clip_fps, 15 / 8
+    assert seconds_of_the_clip == pytest.approx(seconds_of_the_video, rel=0.1)
+    assert all(later > earlier for earlier, later in pairwise(taken))
+
+
+def test_whole_strides_stay_whole():
+    assert window(4, 32, 8) == [0, 4, 8, 12] and window(4, 25, 8) == [0, 3, 6, 9] and window(4, 12, 8) == [0, 2, 3, 5]
+
+
+@pytest.mark.parametrize("clip_fps", [0, 1, 4, 7])
+def test_a_clip_that_is_too_slow_is_refused(tmp_path, clip_fps):
+    with pytest.raises(InputError, match=f"slow.mp4 has {clip_fps} frames a second, needs at least 8"):
+        check_timing("zigzag", tmp_path / "slow.mp4", 100, clip_fps, 8, 8)
+    with pytest.raises(InputError, match="frames a second"):
+        sample_window(torch.zeros(100, 3, 2, 2), clip_fps, 8, 8, torch.Generator())
 
 
 def test_sample_window():
@@ -154,9 +177,9 @@ def test_short_clips(tmp_path):
         "motion 'zigzag': clip 02.mp4 has 5 frames, needs at least 8; record a longer clip or lower data.num_frames"
     )
     with pytest.raises(InputError) as error:
-        check_length("zigzag", tmp_path / "02.mp4", 5, 8, 8, 8)
+        check_timing("zigzag", tmp_path / "02.mp4", 5, 8, 8, 8)
     assert str(error.value) == sentence
-    check_length("zigzag", tmp_path / "02.mp4", 8, 8, 8, 8)
+    check_timing("zigzag", tmp_path / "02.mp4", 8, 8, 8, 8)
     with pytest.raises(InputError, match="has 5 frames, needs at least 8"):
         sample_window(torch.zeros(5, 3, 2, 2), 8, 8, 8, torch.Generator())
 

@@ -127,6 +127,29 @@ def test_numbered_frames_are_a_clip_in_the_order_of_their_numbers(tmp_path):
         read_any_clip(folder, fps=16)
 
 
+@pytest.mark.parametrize("missing", [1, 5, 10])
+def test_a_gap_in_numbered_frames_is_refused(tmp_path, missing):
+    folder = write_frames(tmp_path / "bear")
+    (folder / f"f{missing}.png").unlink()
+    with pytest.raises(InputError) as error:
+        read_any_clip(folder, fps=16)
+    assert f"f{missing - 1}.png to f{missing + 1}.png" in str(error.value)
+
+
+def test_frames_that_are_numbered_in_even_steps_have_no_gap(tmp_path):
+    folder = write_frames(tmp_path / "bear")
+    for index in range(1, 12, 2):
+        (folder / f"f{index}.png").unlink()
+    assert len(read_any_clip(folder, fps=8)[0]) == 6
+
+
+def test_two_frames_of_one_number_are_refused(tmp_path):
+    folder = write_frames(tmp_path / "bear")
+    (folder / "f05.png").write_bytes((folder / "f5.png").read_bytes())
+    with pytest.raises(InputError, match=r"grows by 0"):
+        read_any_clip(folder, fps=16)
+
+
 def test_a_clip_without_a_frame_rate(tmp_path):
     clip = write_timeless(tmp_path / "recorded.mkv", lambda index: index * 50)
     assert read_any_clip(clip)[1] == pytest.approx(20, rel=0.1)
