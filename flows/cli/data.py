@@ -177,6 +177,9 @@ def _tell(what: str, done: "Imported") -> None:
     out.print(Text(f"imported {what} into {data.root}; `dreamvideo data check` checks the whole dataset"))
     if done.unread:
         out.print(Text.assemble(("note: ", "yellow"), f"not read: {listed(done.unread)}"))
+    if done.inverted:
+        note = f"these masks cover the border and not the middle, so they may be inverted: {listed(done.inverted)}"
+        out.print(Text.assemble(("note: ", "yellow"), note))
     if (done.subjects, done.motions) != (data.subjects, data.motions):
         note = (
             f"the profile asks for {data.subjects} subjects and {data.motions} motions, {data.root} now holds "

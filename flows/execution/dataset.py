@@ -33,6 +33,7 @@ class Imported:
     subjects: int  # that the dataset holds now
     motions: int
     unread: tuple[Path, ...]  # what lay beside the files, and was passed over
+    inverted: tuple[Path, ...]  # masks that cover the border of their picture, and not the middle
 
 
 def pull() -> list[Pulled]:
@@ -144,8 +145,11 @@ def import_paper(params: Params, folders: dict[str, Path], masks: Path | None = 
 
 
 def _import(data: DataParams, entries: Sequence["NewEntry"], unread: Sequence[Path]) -> Imported:
+    from dreamvideo.dataset.importing.masks import looks_inverted
     from dreamvideo.dataset.importing.transaction import import_entries
 
     with bar("importing", len(entries)) as line:
         catalog = import_entries(data, entries, lambda name, done, total: line.at(done, name))
-    return Imported(data, len(catalog.subjects), len(catalog.motions), tuple(unread))
+    masks = [mask for entry in entries if entry.what == "subject" for mask in catalog.subject(entry.name).masks]
+    inverted = tuple(filter(looks_inverted, masks))
+    return Imported(data, len(catalog.subjects), len(catalog.motions), tuple(unread), inverted)

@@ -114,3 +114,16 @@ def combed(frames=6, size=(64, 48), step=8):
             left = index * step + field * step // 2
             planes[field:height:2, left : left + 8] = 220
         yield planes
+
+
+VOC_PALETTE = [0, 0, 0, 128, 0, 0, 0, 128, 0, 128, 128, 0, 0, 0, 128, 128, 0, 128, 0, 128, 128, 128, 128, 128]
+VOC_PALETTE += [0] * (3 * 255 - len(VOC_PALETTE)) + [224, 224, 192]
+
+
+def labels(values):
+    """A label map of 48 x 48: by value, object "a" at the left, "b" at the right, or the border between the two."""
+    places = {"a": np.s_[8:40, 6:22], "b": np.s_[8:40, 26:42], "border": np.s_[8:40, 22:26]}
+    index = np.zeros((48, 48), np.uint8)
+    for value, place in values.items():
+        index[places[place]] = value
+    return index

@@ -9,7 +9,8 @@ from pydantic import ValidationInfo, field_validator
 from dreamvideo.dataset.clips import write_clip
 from dreamvideo.dataset.importing.clips import read_any_clip
 from dreamvideo.dataset.importing.files import Original, listed
-from dreamvideo.dataset.importing.images import write_image, write_mask
+from dreamvideo.dataset.importing.images import write_image
+from dreamvideo.dataset.importing.masks import write_mask
 from dreamvideo.dataset.rules import Caption, Filled, Name, SubjectKind, Words, check_timing
 from dreamvideo.files import sha256_file
 from dreamvideo.params import DataParams

@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from dreamvideo.dataset.importing.files import find_images, pair_masks
-from dreamvideo.dataset.importing.images import write_image, write_mask
+from dreamvideo.dataset.importing.images import write_image
 from dreamvideo.dataset.rules import LONGER_SIDE
 from dreamvideo.errors import InputError
 from tests.support.odd_files import halves, write_photos, write_png_header
@@ -62,32 +62,6 @@ def test_a_huge_image_is_refused_by_its_header(tmp_path):
     with pytest.raises(InputError, match=r"huge.png has more than 178,956,970 pixels, .*; shrink it, for instance to"):
         write_image(tmp_path / "huge.png", tmp_path / "out.png")
     assert not (tmp_path / "out.png").exists()
-
-
-@pytest.mark.parametrize("high", [255, 1])
-def test_masks_become_black_and_white_at_the_size_of_their_image(tmp_path, high):
-    mask = np.zeros((300, 200), dtype=np.uint8)
-    mask[:150] = high
-    Image.fromarray(mask).save(tmp_path / "mask.png")
-    write_mask(tmp_path / "mask.png", tmp_path / "out.png", tmp_path / "image.png", (200, 300), (20, 30))
-    written = Image.open(tmp_path / "out.png")
-    assert written.mode == "L" and written.size == (20, 30)
-    assert np.array_equal(np.asarray(written) == 255, (np.arange(30) < 15)[:, None].repeat(20, 1))
-    assert set(np.unique(written)) == {0, 255}
-
-
-def test_a_cut_out_is_a_mask_by_its_transparency(tmp_path):
-    pixels = np.zeros((10, 10, 4), dtype=np.uint8)
-    pixels[:, :5] = (20, 20, 20, 255)  # a dark subject
-    Image.fromarray(pixels).save(tmp_path / "mask.png")
-    write_mask(tmp_path / "mask.png", tmp_path / "out.png", tmp_path / "image.png", (10, 10), (10, 10))
-    assert np.array_equal(np.asarray(Image.open(tmp_path / "out.png"))[0] == 255, np.arange(10) < 5)
-
-
-def test_a_mask_of_another_shape_is_refused(tmp_path):
-    Image.new("L", (30, 20)).save(tmp_path / "mask.png")
-    with pytest.raises(InputError, match=r"mask.png is 30x20, its image .*image.png is 200x300; export the mask"):
-        write_mask(tmp_path / "mask.png", tmp_path / "out.png", tmp_path / "image.png", (200, 300), (20, 30))
 
 
 def test_masks_are_paired_by_name(tmp_path):
