@@ -37,11 +37,19 @@ def write_video(
     return path
 
 
+def photo(seed, size=(48, 48)):
+    """Red on the left, blue on the right, with spots of green that make one photo look unlike another."""
+    pixels = halves(*size)
+    spots = np.random.default_rng(seed).integers(0, 2, (6, 6), dtype=np.uint8) * 200
+    pixels[..., 1] = np.asarray(Image.fromarray(spots).resize(size, Image.Resampling.NEAREST))
+    return Image.fromarray(pixels)
+
+
 def write_photos(folder, seed=0):
     """Three images, and a mask for each."""
     (folder / "masks").mkdir(parents=True)
     for index in range(3):
-        Image.fromarray(halves(seed=seed + index)).save(folder / f"{index}.jpg")
+        photo(seed + index).save(folder / f"{index}.jpg")
         mask = np.zeros((48, 48), dtype=np.uint8)
         mask[10:30, 10:30] = 255
         Image.fromarray(mask).save(folder / "masks" / f"{index}.png")

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from dreamvideo.dataset.catalog import CATALOG_NAME, Catalog, Subject, add_entries, load_catalog
+from dreamvideo.dataset.catalog import CATALOG_NAME, Catalog, add_entries, load_catalog
 from dreamvideo.dataset.importing.entries import NewEntry
+from dreamvideo.dataset.lookalikes import lookalikes
 from dreamvideo.errors import InputError
 from dreamvideo.params import DataParams
 
@@ -85,22 +86,21 @@ def _examined(staging: Path, entries: Sequence[NewEntry], data: DataParams) -> C
 
 
 def _refuse_images_twice(root: Path, new: Catalog, entries: Sequence[NewEntry]) -> None:
-    """Refuse an image that another subject has, as the gate would for the whole dataset."""
+    """Refuse a photo that another subject has, as the gate would for the whole dataset."""
     known = _catalog_of(root)
-    subjects = known.subjects.values() if known else ()
-    owners = {digest: subject.name for subject in subjects for digest in _image_digests(subject).values()}
+    if not known or not known.subjects:
+        return
+    from dreamvideo.dataset.validation.probing import image_rows  # seconds, which bad input need not wait for
+
     originals = {path: original for entry in entries for path, original in entry.originals.items()}
-    for subject in new.subjects.values():
-        for path, digest in _image_digests(subject).items():
-            if digest in owners:
-                raise InputError(
-                    f"image {originals[path].path} is in subject {owners[digest]!r} already, must be in one subject only; "
-                    "leave it out"
-                )
-
-
-def _image_digests(subject: Subject) -> dict[str, str]:
-    return dict(list(subject.sha256.items())[: len(subject.images)])
+    rows = image_rows(known.subjects.values(), root) + image_rows(new.subjects.values(), new.root)
+    found = lookalikes([row["owner"] for row in rows], [row["look"] for row in rows])
+    for row, other in zip(rows, found, strict=True):
+        if row["file"] in originals and other is not None:
+            raise InputError(
+                f"image {originals[row['file']].path} is in subject {rows[other]['owner']!r} already, "
+                "must be in one subject only; leave it out"
+            )
 
 
 def _move_in(root: Path, staging: Path, added: dict[str, dict[str, dict]]) -> None:

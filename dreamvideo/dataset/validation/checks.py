@@ -65,8 +65,7 @@ def assets(catalog: Catalog, need: Requirements) -> Iterable[tuple[str, list[Row
         ),
         _licence("motion"),
     ]  # fmt: skip
-    images = [probing.image_row(subject, path, root) for subject in subjects for path in subject.images]
-    yield "images", images, [*_whole("image", side), *_image_checks()]
+    yield "images", probing.image_rows(subjects, root), [*_whole("image", side), *_image_checks()]
     pairs = [(subject, *pair) for subject in subjects for pair in zip(subject.masks, subject.images, strict=False)]
     yield "masks", [probing.mask_row(*pair, root) for pair in pairs], [*_whole("mask", 1), *_mask_checks()]
     clips = [
@@ -129,6 +128,10 @@ def _image_checks() -> list[Check]:
         Check(
             gxe.ExpectColumnValuesToBeUnique(column="sha256"),
             lambda r: f"image {r.file} occurs more than once, must be in one subject only; remove the other copies",
+        ),
+        Check(
+            gxe.ExpectColumnValuesToBeInSet(column="lookalike", value_set=[""]),
+            lambda r: f"image {r.file} shows the same photo as {r.lookalike} of another subject; remove one of them",
         ),
     ]
 

@@ -1,6 +1,6 @@
 """Look at every file of a dataset: one row of a table each, whatever is wrong with it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ import numpy as np
 from dreamvideo.dataset.catalog import Clip, Motion, Subject
 from dreamvideo.dataset.clips import probe_clip
 from dreamvideo.dataset.images import open_image, read_rgb
+from dreamvideo.dataset.lookalikes import look, lookalikes
 from dreamvideo.dataset.prompts import MOTION_SLOT, PLACEHOLDER, Prompt, count_placeholders
 from dreamvideo.dataset.rules import MOTION_SLOT_KINDS, SUBJECT_FREE_KINDS, needed_frames
 from dreamvideo.errors import InputError
@@ -39,15 +40,23 @@ def _sides(width: int, height: int) -> Row:
 
 
 def image_row(subject: Subject, path: Path, root: Path) -> Row:
-    """One image: its hash, size and mode."""
+    """One image: its hash, size, mode and look."""
 
     def probe() -> Row:
         image = open_image(path)
-        if "icc_profile" in image.info:  # a damaged one would stop training
-            read_rgb(path)
-        return _sides(*image.size) | {"mode": image.mode}
+        return _sides(*image.size) | {"mode": image.mode, "look": look(read_rgb(path))}
 
-    return {"mode": None} | _file_row(subject, path, root, probe)
+    return {"mode": None, "look": None} | _file_row(subject, path, root, probe)
+
+
+def image_rows(subjects: Iterable[Subject], root: Path) -> list[Row]:
+    """Every image, with the file of another subject that shows the same photo, though in other bytes."""
+    rows = [image_row(subject, path, root) for subject in subjects for path in subject.images]
+    found = lookalikes([row["owner"] for row in rows], [row["look"] for row in rows])
+    for row, other in zip(rows, found, strict=True):
+        twin = None if other is None else rows[other]
+        row["lookalike"] = twin["file"] if twin and twin["sha256"] != row["sha256"] else ""
+    return rows
 
 
 def mask_row(subject: Subject, path: Path, image: Path, root: Path) -> Row:

@@ -8,7 +8,7 @@ from PIL import Image
 from dreamvideo.dataset.importing.transaction import import_entries
 from dreamvideo.errors import InputError
 from tests.support.import_trials import at, motion, subject, tree
-from tests.support.odd_files import halves, write_photos, write_video
+from tests.support.odd_files import halves, photo, write_photos, write_video
 
 MISTAKES = {  # the fields, and what the message must name
     "name": ({"name": "My Toy"}, ("name", "My Toy", "lower-case")),
@@ -91,6 +91,24 @@ def test_a_name_that_is_taken_is_refused(root, photos):
     (root / "subjects/left").mkdir()
     with pytest.raises(InputError, match=r"subjects/left exists, but catalog.yaml has no subject 'left'; move it away"):
         import_entries(at(root), [subject(photos, name="left")])
+    assert tree(root) == before
+
+
+@pytest.mark.parametrize("change", ["smaller", "worse", "brighter", "cropped"])
+def test_a_photo_that_another_subject_has_in_other_bytes_is_refused(root, tmp_path, change):
+    before = tree(root)
+    photos = write_photos(tmp_path / "again", seed=50)
+    picture = photo(1, (480, 480))
+    changed = {
+        "smaller": lambda: picture.resize((200, 200), Image.Resampling.LANCZOS),
+        "worse": lambda: picture,
+        "brighter": lambda: picture.point(lambda value: min(255, int(1.15 * value))),
+        "cropped": lambda: picture.crop((3, 3, 477, 477)),
+    }
+    changed[change]().save(photos / "1.jpg", quality=30 if change == "worse" else 80)
+    with pytest.raises(InputError) as error:
+        import_entries(at(root), [subject(photos, name="copy")])
+    assert "again/1.jpg" in str(error.value) and "'toy'" in str(error.value)
     assert tree(root) == before
 
 
