@@ -47,14 +47,14 @@ def read_yaml(path: Path, remedy: str) -> Any:
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}); {remedy}") from error
     try:
-        if _is_deep(text):
-            raise InputError(f"{path} is nested more than {DEEPEST} levels deep; {remedy}")
-        return YAML(typ="safe").load(text)
-    except (YAMLError, ValueError, RecursionError) as error:
-        if isinstance(error, InputError):
-            raise
+        deep = _is_deep(text)
+        content = None if deep else YAML(typ="safe").load(text)
+    except (YAMLError, ValueError) as error:
         reason = in_brief(error).partition(" To suppress this check")[0]
         raise InputError(f"{path} is not valid YAML ({reason}); {remedy}") from error
+    if deep:
+        raise InputError(f"{path} is nested more than {DEEPEST} levels deep; {remedy}")
+    return content
 
 
 def to_yaml(content: Any) -> str:
