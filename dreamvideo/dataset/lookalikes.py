@@ -11,8 +11,11 @@ SIDE = 16  # of the hash, which has its square in bits
 MOST_BITS = 40
 
 
-def look(image: Image.Image) -> str:
-    """A perceptual hash of a picture, as hexadecimal digits."""
+def look(image: Image.Image) -> str | None:
+    """A perceptual hash of a picture, as hexadecimal digits; None for a picture of one colour, which shows nothing."""
+    darkest, brightest = image.convert("L").getextrema()
+    if darkest == brightest:
+        return None
     return str(imagehash.phash(image, hash_size=SIDE))
 
 
@@ -21,7 +24,7 @@ def lookalikes(owners: Sequence[str], looks: Sequence[str | None]) -> list[int |
 
     Args:
         owners: the subject of each picture.
-        looks: of each picture; None where it cannot be read.
+        looks: of each picture; None where it cannot be read or shows nothing.
     """
     hashes = [int(one, 16) if one else None for one in looks]
     found: list[int | None] = [None] * len(hashes)
