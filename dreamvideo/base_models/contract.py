@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from dreamvideo.base_models.noise_schedule import NoiseSchedule
-from dreamvideo.dataset.catalog import PLACEHOLDER
+from dreamvideo.dataset.prompts import PLACEHOLDER
 from dreamvideo.errors import InputError
 from dreamvideo.params import BaseModelParams, ComputeParams
 from dreamvideo.registry import Registry

@@ -29,7 +29,7 @@ from dreamvideo.base_models.loading import (
     without_weights,
 )
 from dreamvideo.base_models.unet3d import DiffusionSchedule, UNet3DModel, describe_unet
-from dreamvideo.dataset.catalog import PLACEHOLDER
+from dreamvideo.dataset.prompts import PLACEHOLDER
 from dreamvideo.errors import InputError
 from dreamvideo.memory import in_chunks
 from dreamvideo.params import BaseModelParams, ComputeParams
