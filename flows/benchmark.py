@@ -25,7 +25,7 @@ from flows.reports.compare import benchmark_cells
 from flows.reports.record import benchmark_run, run_facts
 from flows.tracking.leases import end_abandoned
 from flows.tracking.records import Proposal, keep_record
-from flows.tracking.schema import BENCHMARK_KINDS
+from flows.tracking.schema import BENCHMARK_KINDS, Count
 from flows.tracking.store import open_store
 
 
@@ -88,5 +88,5 @@ def _benchmark(params_json: str, selection: Selection) -> Outcome:
         record_scores(tracking, record.run_id, benchmark_cells(tracking, record.run_id), registered)
         proposals = propose(params, tracking, [version.name for version in registered], record.run_id)
     # As the report counted them, since it may have found a damaged video.
-    failed, reused = int(summary["cells.failed"]), int(summary["cells.reused"])
+    failed, reused = int(summary[Count.FAILED]), int(summary[Count.REUSED])
     return Outcome(record.run_id, len(cells) - failed, failed, reused, Path(path), proposals)

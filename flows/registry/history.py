@@ -22,7 +22,7 @@ from dreamvideo.files import content_key
 from flows.registry.models import CHALLENGER, CHAMPION, aliases, registered_model
 from flows.tracking.leases import LeaseHeldError, is_alive, leased_run
 from flows.tracking.liveness import this_process
-from flows.tracking.schema import Artifact, Kind, Tag
+from flows.tracking.schema import Artifact, Count, Kind, Tag
 from flows.tracking.store import Tracking
 
 FIRST, PROMOTION, AUTOMATIC, ROLLBACK = "first version", "promotion", "automatic promotion", "rollback"
@@ -183,5 +183,5 @@ def _decision(run: Run) -> Decision:
         action=tags[Tag.ACTION],
         previous=int(tags[Tag.FROM_VERSION]) if tags[Tag.FROM_VERSION] else None,
         version=int(tags[Tag.TO_VERSION]),
-        cells=int(run.data.metrics.get("cells", 0)),
+        cells=int(run.data.metrics.get(Count.CELLS, 0)),
     )

@@ -6,6 +6,7 @@ from flows.registry.comparison import Comparison, compare_versions, policy_of
 from flows.registry.history import AUTOMATIC, PROMOTION, ROLLBACK, decide, decisions, settle, undone_by_rollback
 from flows.registry.models import CHALLENGER, CHAMPION, aliases, champion, version
 from flows.tracking.records import Proposal, keep_proposals
+from flows.tracking.schema import Count, metric_over_cells
 from flows.tracking.store import Tracking, open_store
 
 
@@ -93,9 +94,10 @@ def propose(params: Params, tracking: Tracking, names: list[str], run_id: str) -
 
 
 def _move(tracking: Tracking, comparison: Comparison, action: str) -> None:
-    metrics = {"cells": float(len(comparison.pairs))}
+    metrics = {Count.CELLS: float(len(comparison.pairs))}
     for one in comparison.metrics:
-        metrics |= {f"{one.metric}.gain": one.gain, f"{one.metric}.bound": one.bound}
+        metrics[metric_over_cells(one.metric, "gain")] = one.gain
+        metrics[metric_over_cells(one.metric, "bound")] = one.bound
     decide(
         tracking, comparison.model, action, comparison.champion, comparison.challenger, comparison.as_json(), metrics
     )

@@ -18,7 +18,7 @@ from flows.execution.progress import bar
 from flows.reports.record import find_benchmark
 from flows.tracking.provenance import data_hash
 from flows.tracking.records import CellRecord, Facts, read_cells, read_facts
-from flows.tracking.schema import Artifact, Figure, Kind, Tag, adapter_param, by_key, tagged
+from flows.tracking.schema import Artifact, Count, Figure, Kind, Tag, adapter_param, by_key, metric_over_cells, tagged
 from flows.tracking.scores import FinishedCell, finished_cells
 from flows.tracking.store import Tracking, open_store
 
@@ -163,7 +163,7 @@ def _facts(
 def _as_metrics(summary) -> dict[str, float]:
     """The summary as MLflow metrics: the mean and the ends of its interval."""
     return {
-        f"{row.metric}.{end}": float(getattr(row, end))
+        metric_over_cells(row.metric, end): float(getattr(row, end))
         for row in summary.itertuples()
         for end in ("mean", "low", "high")
     }
@@ -172,4 +172,4 @@ def _as_metrics(summary) -> dict[str, float]:
 def _counts(cells: list[CellResult]) -> dict[str, float]:
     """The numbers of cells as MLflow metrics."""
     failed, reused = sum(cell.status == "failed" for cell in cells), sum(cell.reused for cell in cells)
-    return {"cells": float(len(cells)), "cells.failed": float(failed), "cells.reused": float(reused)}
+    return {Count.CELLS: float(len(cells)), Count.FAILED: float(failed), Count.REUSED: float(reused)}

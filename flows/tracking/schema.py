@@ -2,6 +2,7 @@
 
 - A run has a kind and a key. Runs are found by both: :func:`by_key`.
 - The metrics of a cell are its scores, each under the name of its metric, and its figures (``Figure``).
+- The metrics of a benchmark are figures of metrics over its cells (:func:`metric_over_cells`) and counts (``Count``).
 - The params of a run are the options of its work; nested options have dotted names: :func:`flatten`.
 """
 
@@ -91,6 +92,14 @@ class Figure(StrEnum):
     SECONDS_SCORING = "seconds.score"
 
 
+class Count(StrEnum):
+    """The metrics of a benchmark's or a promotion's run that count cells."""
+
+    CELLS = "cells"
+    FAILED = "cells.failed"
+    REUSED = "cells.reused"
+
+
 class Param(StrEnum):
     """The params of an adapter's or a cell's run that other code reads."""
 
@@ -170,6 +179,11 @@ def scores_of(metrics: Mapping[str, float]) -> dict[str, float]:
 def adapter_param(role: Role) -> str:
     """The param of a cell that holds the id of its adapter's run."""
     return f"{role.noun}_adapter"
+
+
+def metric_over_cells(metric: str, figure: str) -> str:
+    """The name of a figure of a metric over many cells: mean, low and high of a benchmark, gain and bound of a promotion."""
+    return f"{metric}.{figure}"
 
 
 def loss_curve(stage: str) -> str:

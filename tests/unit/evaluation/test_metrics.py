@@ -83,6 +83,7 @@ class TestContract:
 
 def test_score_runs_every_metric_in_order() -> None:
     assert list(score(features())) == metric_names()
+    assert score(features(), ["dino_i"]) == {"dino_i": score(features())["dino_i"]}
     assert metric_names()[:4] == ["clip_t", "clip_i", "dino_i", "temporal_consistency"]
 
 

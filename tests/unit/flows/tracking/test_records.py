@@ -8,7 +8,17 @@ import pytest
 from dreamvideo.errors import InputError
 from dreamvideo.params import TrackingParams
 from flows.tracking.records import CellRecord, CellsFile, read_cells
-from flows.tracking.schema import FIRST_METRICS, Artifact, Figure, Kind, Tag, revision_tags, revisions_of, scores_of
+from flows.tracking.schema import (
+    FIRST_METRICS,
+    Artifact,
+    Count,
+    Figure,
+    Kind,
+    Tag,
+    revision_tags,
+    revisions_of,
+    scores_of,
+)
 from flows.tracking.store import open_store
 from tests.conftest import empty_store
 
@@ -50,7 +60,7 @@ def test_a_file_of_another_schema_is_refused(stored, text):
 
 
 def test_every_name_stands_once():
-    names = [*Tag, *Figure]
+    names = [*Tag, *Figure, *Count]
     assert len(set(names)) == len(names)
 
 
