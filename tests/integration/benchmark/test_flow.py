@@ -138,7 +138,7 @@ def test_results_are_published_whole_and_over_earlier_results_alone(first, tmp_p
     assert set(zip(table["subject"], table["motion"], strict=True)) == {(s, m) for s in SUBJECTS for m in MOTIONS}
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "draft.md").write_text("years of work")
-    with pytest.raises(InputError, match="holds something else"):
+    with pytest.raises(InputError, match="thesis"):
         publish(load_params(), ours.run_id, None, tmp_path / "thesis")
     assert (tmp_path / "thesis" / "draft.md").read_text() == "years of work"
 

@@ -92,7 +92,7 @@ def test_a_server_that_is_away_is_not_told_as_lost_data(server, tmp_path, monkey
     video.write_bytes(b"frames")
     with tracking.run(Kind.CELL, "dog x wave_up", KEY, {}) as record:
         tracking.keep(record, video)
-    with pytest.raises(InputError, match="no run 'nothing'"):
+    with pytest.raises(InputError, match="'nothing'"):
         tracking.get("nothing")
     with pytest.raises(DamagedError):
         tracking.artifacts.download(record.run_id, "cells.json")

@@ -1,4 +1,4 @@
-"""Evidence of a promotion, from the cells on a real MLflow store."""
+"""The comparison of two versions, from the cells on a real MLflow store."""
 
 import shutil
 from pathlib import Path

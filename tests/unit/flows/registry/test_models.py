@@ -38,7 +38,7 @@ def test_names_say_kind_base_and_what_was_learnt():
     ],
 )
 def test_a_name_that_could_break_a_filter_a_path_or_a_page_is_refused(name):
-    with pytest.raises(InputError, match="must be identity"):
+    with pytest.raises(InputError):
         checked_name(name)
 
 
@@ -113,12 +113,12 @@ def test_a_rollback_undoes_the_last_promotion_that_still_stands(rolled_back, cha
 
 def test_the_first_champion_cannot_be_undone():
     for history in ([], HISTORY[:1], [*HISTORY[:2], moved(ROLLBACK, 2, 1)]):
-        with pytest.raises(InputError, match="its champion is its first one, so there is no promotion to undo"):
+        with pytest.raises(InputError, match="first"):
             undone_by_rollback(history, NAME, 1)
 
 
 def test_a_champion_that_was_moved_by_other_means_is_not_rolled_back():
-    with pytest.raises(InputError, match="is version 3, but the history ends with 4: it was moved by other means"):
+    with pytest.raises(InputError, match="version 3"):
         undone_by_rollback(HISTORY, NAME, 3)
 
 
