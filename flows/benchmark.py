@@ -66,7 +66,7 @@ def run_benchmark(params: Params, selection: Selection) -> Outcome:
 @flow(name="benchmark", validate_parameters=False, log_prints=False)
 def benchmark_flow(params_json: str, selection: Selection) -> Outcome:
     """Validate, train what is missing, run what is missing, aggregate, report."""
-    # Ray carries a flow's function to its workers by value, and all that it names with it: it names one function.
+    # Ray sends a flow's function to its workers by value, with everything that it names. So it names one function only.
     return _benchmark(params_json, selection)
 
 

@@ -110,7 +110,7 @@ def _seat(tracking: Tracking, name: str, version: int) -> None:
     history = decisions(tracking, name)
     if CHAMPION not in seated and not history:
         with suppress(ConflictError):  # another worker decides it
-            decide(tracking, name, FIRST, None, known[0], {"reason": "there was no other to hold it against"})
+            decide(tracking, name, FIRST, None, known[0], {"reason": "there was no champion to compare with"})
     was_champion = {known[0], *(decision.version for decision in history)}
     if version == known[-1] and version not in was_champion:
         _challenge(tracking, name, version)

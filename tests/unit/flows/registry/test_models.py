@@ -1,4 +1,4 @@
-"""Names that cannot break out, cards that fit, the order of decisions, and which cells are held against each other."""
+"""Names that cannot break out, cards that fit, the order of decisions, and which cells are compared."""
 
 import pandas as pd
 import pytest
