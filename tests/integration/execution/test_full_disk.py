@@ -51,7 +51,7 @@ def test_a_full_disk_stops_the_benchmark_and_loses_nothing(disk, dataset, tmp_pa
     assert kept < set(found.finished(Kind.ADAPTER).values())
     assert len(found.runs(Kind.ADAPTER)) == len(SUBJECTS) + len(MOTIONS)
     for run_id in (*found.finished(Kind.ADAPTER).values(), *found.finished(Kind.CELL).values()):
-        found.fetch(run_id)  # whole, and what was stored
+        found.artifacts.fetch(run_id)  # raises if it is damaged
 
 
 def test_a_report_that_does_not_fit_stops_the_benchmark_and_is_whole_or_absent(disk, dataset, tmp_path, monkeypatch):
