@@ -11,15 +11,16 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import mlflow
-from mlflow.entities import Metric, Param, Run, RunTag
+from mlflow.entities import Experiment, LifecycleStage, Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
 from mlflow.utils import get_results_from_paginated_fn
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
 
-from dreamvideo.errors import ConflictError, masked
+from dreamvideo.errors import ConflictError, InputError, masked
 from dreamvideo.params import TrackingParams
 from flows.tracking.artifacts import Artifacts, get_run
+from flows.tracking.database import prepare_database
 from flows.tracking.schema import Figure, Kind, Tag, by_key, tagged
 
 TRACKING_URI = "MLFLOW_TRACKING_URI"  # the environment variable that users set
@@ -140,10 +141,11 @@ def open_store(params: TrackingParams) -> Tracking:
     # The environment's address may hold a password, so it never becomes a parameter that is stored.
     uri = _without_credentials(os.environ.get(TRACKING_URI) or params.uri)
     _use(uri)
+    prepare_database(uri)
     client = mlflow.MlflowClient(uri)
     found = client.get_experiment_by_name(params.experiment)
     if found is not None:
-        return Tracking(client, found.experiment_id)
+        return Tracking(client, _id_of(found))
     location = params.artifacts.resolve().as_uri() if uri.startswith("sqlite") else None
     try:
         return Tracking(client, client.create_experiment(params.experiment, artifact_location=location))
@@ -151,7 +153,22 @@ def open_store(params: TrackingParams) -> Tracking:
         if error.error_code != ErrorCode.Name(RESOURCE_ALREADY_EXISTS):
             raise
         # Another process, on this machine or elsewhere, has made it since the search.
-        return Tracking(client, client.get_experiment_by_name(params.experiment).experiment_id)
+        return Tracking(client, _id_of(client.get_experiment_by_name(params.experiment)))
+
+
+def _id_of(experiment: Experiment) -> str:
+    """The id of an experiment that can be used.
+
+    Raises:
+        InputError: someone deleted it.
+    """
+    if experiment.lifecycle_stage == LifecycleStage.DELETED:
+        raise InputError(
+            f"someone deleted the MLflow experiment {experiment.name!r}; restore it with "
+            f"`mlflow experiments restore --experiment-id {experiment.experiment_id}`, or name another one in "
+            "tracking.experiment"
+        )
+    return experiment.experiment_id
 
 
 def _without_credentials(uri: str) -> str:

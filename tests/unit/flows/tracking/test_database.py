@@ -10,17 +10,18 @@ from pathlib import Path
 import pytest
 
 from dreamvideo.errors import DamagedError, InputError
+from dreamvideo.params import TrackingParams
 from flows.tracking.database import prepare_database
+from flows.tracking.store import open_store
 from tests.conftest import empty_store
 
 RACE = """
 import sys
 from dreamvideo.params import TrackingParams
-from flows.tracking.store import Tracking
-import flows.tracking.store as store
+from flows.tracking.store import open_store
 print("ready", flush=True)
 sys.stdin.readline()
-store.open_store(TrackingParams(uri="sqlite:///mlflow.db", artifacts="mlruns", experiment="race"))
+open_store(TrackingParams(uri="sqlite:///mlflow.db", artifacts="mlruns", experiment="race"))
 """
 
 
@@ -101,3 +102,13 @@ def test_a_place_that_cannot_hold_a_store_is_refused(tmp_path):
     for path in (tmp_path, tmp_path / "absent" / "mlflow.db"):
         with pytest.raises(InputError, match=str(path)):
             prepare_database(f"sqlite:///{path}")
+
+
+def test_a_deleted_experiment_is_refused_with_the_command_that_restores_it(tmp_path):
+    path = tmp_path / "mlflow.db"
+    shutil.copyfile(empty_store(), path)
+    params = TrackingParams(uri=f"sqlite:///{path}", artifacts=tmp_path / "mlruns", experiment="gone")
+    tracking = open_store(params)
+    tracking.client.delete_experiment(tracking.experiment)
+    with pytest.raises(InputError, match=f"--experiment-id {tracking.experiment}`"):
+        open_store(params)
