@@ -23,7 +23,7 @@ from flows.execution.progress import bar
 from flows.execution.resources import Resources, resources_for
 from flows.planning.keys import AdapterPlan, CellPlan, VideoPlan
 from flows.tracking.leases import LeaseHeldError, leased_run
-from flows.tracking.schema import Artifact, Figure, Kind, Param, Tag, adapter_param, flatten, revision_tags
+from flows.tracking.schema import ROLE_KEY, Artifact, Figure, Kind, Param, Tag, adapter_param, flatten, revision_tags
 
 Tensors = dict[str, torch.Tensor]
 
@@ -75,8 +75,7 @@ def run_cell(
         } | flatten(resources.params.sampling.model_dump(), "sampling.")  # fmt: skip
         record.tags |= {
             Tag.GENERATION_KEY: plan.generation_key,
-            Tag.SUBJECT_KEY: plan.subject_key,
-            Tag.MOTION_KEY: plan.motion_key,
+            **{ROLE_KEY[adapter.role]: adapter.key for adapter in plan.adapters},
             Tag.COMPOSITION_KEY: resources.keys.composition,
             Tag.SCORING_KEY: resources.keys.scoring(subject, motion),
         }

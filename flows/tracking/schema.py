@@ -123,6 +123,7 @@ class Artifact(StrEnum):
     GATE_PAGE = "gate.html"
 
 
+# The tag of a cell that holds the key of its adapter.
 ROLE_KEY = {Role.SUBJECT: Tag.SUBJECT_KEY, Role.MOTION: Tag.MOTION_KEY}
 _REVISION, _SCORE, _MACHINE = "dreamvideo.metric.", "dreamvideo.score.", "dreamvideo.machine."
 # The metrics that every cell was scored with before runs recorded the revisions of their metrics.
