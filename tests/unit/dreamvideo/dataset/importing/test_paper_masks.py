@@ -54,7 +54,7 @@ def test_a_subject_with_all_its_masks_is_trained_under_them_and_one_without_any_
     Image.new("L", (48, 48)).save(copies / "masks/toy/7.png")
     params = load_params().model_copy(update={"data": at(copies / "data")})
     done = import_paper(params, {name: copies / name for name in ("photos", "clips")}, copies / "masks")
-    assert done.unread == (copies / "masks/toy/7.png",)
+    assert done.unread == (copies / "masks/toy/7.png",) and done.inverted == ()
     catalog = load_catalog(copies / "data")
     toy, can = (load_subject(catalog.subject(name), 48) for name in ("toy", "can"))
     assert toy.masks.shape == (3, 1, 48, 48) and (toy.masks[:, :, 12:28, 12:28] == 1).all()
