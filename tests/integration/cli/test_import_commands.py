@@ -55,7 +55,7 @@ def test_a_dataset_begins_with_two_imports_and_passes_the_check(folder):
         (["subject", "new", "empty", *SUBJECT], "folder empty holds no images; images end in .jpg"),
         (
             ["subject", "new", "photos", *SUBJECT, "--licence", ""],
-            "subject 'new': licence is empty, must say the licence",
+            "subject 'new': licence is ''",
         ),
         (
             ["motion", "new", "bear", *MOTION],
