@@ -33,7 +33,7 @@ STOPPED = 2  # the exit code of a benchmark after the kill of one of its process
 
 
 def trial(kills: int) -> dict:
-    """Kill and start again until there were so many kills and all is done, and hold it against undisturbed runs.
+    """Kill a benchmark and start it again until the kills and the work are done. Compare it with undisturbed runs.
 
     Returns:
         How many kills there were, of what and at what; how many adapters and cells there are, are lost, were done twice,

@@ -70,7 +70,7 @@ def weights_key(*folders: Path, also: Sequence[str] = ()) -> str:
 
     Args:
         folders: of weights, safetensors at any depth.
-        also: patterns of other files in them that count, where there are any.
+        also: patterns of other files that count.
 
     Raises:
         InputError: a folder is absent or empty.

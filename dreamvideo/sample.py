@@ -25,7 +25,7 @@ def sample_latents(
     inverted: Tensor | None = None,
     on_step: Callable[[int], None] = lambda step: None,
 ) -> Tensor:
-    """Denoise one clip; both branches of guidance in one batch, or one by one where memory does not suffice.
+    """Denoise one clip; both branches of guidance in one batch, or one by one if the memory is too small.
 
     Adapters that are injected must be guided for two items: the unconditional one first.
 

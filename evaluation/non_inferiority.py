@@ -25,11 +25,11 @@ class MetricComparison:
     Attributes:
         metric: its name.
         challenger: mean over the pairs.
-        champion: likewise.
-        gain: of the challenger over the champion; above 0 is better, whichever way the metric points.
-        bound: the lower confidence bound of the gain; NaN where there is nothing to resample.
-        margin: the loss that is accepted.
-        pairs: how many cells both have a score for.
+        champion: mean over the pairs.
+        gain: of the challenger over the champion; above 0 is better, for every metric.
+        bound: the lower confidence bound of the gain; NaN if nothing can be resampled.
+        margin: the accepted loss.
+        pairs: the number of cells that both have a score of.
         reason: why it does not pass; empty if it does.
     """
 

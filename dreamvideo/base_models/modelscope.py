@@ -34,7 +34,7 @@ from dreamvideo.errors import InputError
 from dreamvideo.memory import in_chunks
 from dreamvideo.params import BaseModelParams, ComputeParams
 
-# The published configuration, for counting parameters where there are no weights.
+# The published configuration. It counts parameters without weights.
 PUBLISHED = {
     "sample_size": 32,
     "block_out_channels": (320, 640, 1280, 1280),

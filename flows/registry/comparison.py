@@ -16,7 +16,7 @@ from flows.tracking.schema import ROLE_KEY, Tag
 from flows.tracking.scores import FinishedCell, finished_cells
 from flows.tracking.store import Tracking
 
-# The tag by which a cell names the version that it used; None stands for the composition.
+# The tag in which a cell names the version that it used; None stands for the composition.
 _USED = {**ROLE_KEY, None: Tag.COMPOSITION_KEY}
 
 

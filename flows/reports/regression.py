@@ -58,7 +58,7 @@ def regression(params: Params, run_id: str) -> Regression | None:
         run_id: of a finished benchmark.
 
     Returns:
-        What fell; None where nothing fell, or where there is nothing to compare with.
+        What fell; None if nothing fell, or if there is no benchmark to compare with.
 
     Raises:
         InputError: there is no such benchmark.

@@ -6,7 +6,7 @@ import uuid
 
 import psutil
 
-CLOCK = 2.0  # seconds by which two readings of one start time may differ
+CLOCK = 2.0  # seconds: the largest difference between two readings of one start time
 
 
 def this_process() -> str:

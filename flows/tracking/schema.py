@@ -133,7 +133,7 @@ FIRST_METRICS = (
 
 
 def by_key(kind: Kind, key: str) -> dict[str, str]:
-    """The tag by which the runs of a key are found at once, however many runs there are.
+    """The tag that finds the runs of a key at once, even among many runs.
 
     MLflow's database indexes tags by name and not by value. Its pages do not list tags with this prefix.
     """
