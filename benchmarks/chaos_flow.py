@@ -36,8 +36,8 @@ def trial(kills: int) -> dict:
     """Kill a benchmark and start it again until the kills and the work are done. Compare it with undisturbed runs.
 
     Returns:
-        How many kills there were, of what and at what; how many adapters and cells there are, are lost, were done twice,
-        or differ by a byte from those of an undisturbed run; and the runs left under way, and processes left alive.
+        The number of kills, by the killed process and by its work. The numbers of adapters and cells: all, lost, done twice,
+        and different by a byte from an undisturbed run. The unfinished runs, and the processes still alive.
     """
     chance, killed, at = random.Random(0), Counter(), Counter()
     repository = Path.cwd()

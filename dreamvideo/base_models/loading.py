@@ -44,7 +44,7 @@ def local_folder(location: Path) -> Path:
     except Exception as error:  # the hub, the network and the disk raise errors of their own
         raise InputError(
             f"{location} cannot be fetched ({type(error).__name__}: {in_brief(error)}); "
-            "download it on a machine with a network, and give the folder instead"
+            "download it where there is a network, and give the folder instead"
         ) from error
 
 
