@@ -20,15 +20,16 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         clone = Path(name) / "clone"
         subprocess.run(["git", "clone", "--quiet", str(repository), str(clone)], check=True)
+        installation, demo = measured(clone, ".venv/.installed"), measured(clone, "demo")
         figures = {
             "machine": machine(),
             "commit": git_commit(),
-            "installation": measured(clone, ".venv/.installed"),
-            "demo": measured(clone, "demo"),
+            "installation": installation,
+            "demo": demo,
             "demo_again": measured(clone, "demo"),
             "plan_of_the_grid": output(clone, ".venv/bin/dreamvideo", "benchmark", "plan"),
+            "seconds_from_a_bare_clone": installation["seconds"] + demo["seconds"],
         }
-    figures["seconds_from_a_bare_clone"] = figures["installation"]["seconds"] + figures["demo"]["seconds"]
     (repository / "benchmarks" / "demo.json").write_text(json.dumps(figures, indent=2) + "\n")
     Console().print_json(data=figures)
 

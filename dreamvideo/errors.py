@@ -65,7 +65,7 @@ def masked(text: str) -> str:
     return re.sub(r"(?i)\b(\w*(?:password|passwd|token|secret)=)[^&\s'\"]+", r"\1***", text)
 
 
-def in_brief(error: Exception) -> str:
+def in_brief(error: BaseException) -> str:
     """What an error of another library says, on one line: as many of its sentences as are not too long, whole."""
     text = " ".join(str(error).split())
     if len(text) <= LONGEST:

@@ -105,7 +105,9 @@ class PretrainingStage(StageParams):
     """One stage of pretraining."""
 
     ema: float = Field(default=0.0, ge=0, lt=1)
-    threads: Literal[1] = 1  # its network or its loss compares what is in a batch, so that no batch can be shared
+    threads: int = Field(
+        default=1, ge=1, le=1
+    )  # its network or its loss compares what is in a batch, so that no batch can be shared
 
 
 class SharedStage(PretrainingStage):

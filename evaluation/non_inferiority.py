@@ -87,8 +87,9 @@ def _compare(
     challenger: pd.DataFrame, champion: pd.DataFrame, metric: str, margin: float, tail: float, resamples: int
 ) -> MetricComparison:
     tables = [table[[*CELL, metric]].rename(columns={metric: "value"}) for table in (challenger, champion)]
-    found = paired_difference(*tables, resamples=resamples, level=1 - 2 * tail)
-    pairs = tables[0].merge(tables[1], on=CELL, suffixes=(".challenger", ".champion")).dropna()
+    first, second = tables
+    found = paired_difference(first, second, resamples=resamples, level=1 - 2 * tail)
+    pairs = first.merge(second, on=CELL, suffixes=(".challenger", ".champion")).dropna()
     higher = METRICS[metric].higher_is_better
     gain, bound = (found.mean, found.low) if higher else (-found.mean, -found.high)
     return MetricComparison(

@@ -31,7 +31,7 @@ def open_image(path: Path, what: str = "image") -> Image.Image:
             return ImageOps.exif_transpose(image)
     except Image.DecompressionBombError as error:  # told by the header: nothing was decoded
         raise InputError(
-            f"{what} {path} has more than {2 * Image.MAX_IMAGE_PIXELS:,} pixels, which is the most that is read; "
+            f"{what} {path} has more than {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels, which is the most that is read; "
             "shrink it, for instance to 4000 pixels a side"
         ) from error
     except UNREADABLE as error:

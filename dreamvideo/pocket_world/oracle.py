@@ -80,7 +80,8 @@ def subject_log_probabilities(read: dict[str, Tensor], truths: list[dict[str, st
     scores = []
     for truth in truths:
         named = {name: NAMES[name].index(truth[name]) for name in READ_OUTS if name in truth}
-        scores.append(sum(read[name].log_softmax(-1)[..., index] for name, index in named.items()))
+        terms = (read[name].log_softmax(-1)[..., index] for name, index in named.items())
+        scores.append(sum(terms, start=torch.zeros(())))
     return torch.stack(scores, dim=-1)
 
 

@@ -74,7 +74,7 @@ def draw_shot(rng: random.Random, identity: Identity, scene: str | None = None, 
     movement = base_movement(name, rng.uniform(0.75, 1.0), rng.uniform(0.0, 0.25))
     if free:  # these paths are wide, so their middle is near the centre
         movement = draw_free_movement(rng)
-        facing = {"right": 1, "left": -1}.get(movement.direction, facing)
+        facing = {"right": 1, "left": -1}.get(movement.direction or "", facing)
         centre, size = (centre[0] / 2, centre[1] / 3), rng.uniform(0.42, 0.5)
     return Shot(identity, scene, movement, variation, centre, size, facing)
 

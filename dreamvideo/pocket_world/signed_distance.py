@@ -11,10 +11,10 @@ def circle(points: Tensor, centre: tuple, radius: Tensor | float) -> Tensor:
 
 def ellipse(points: Tensor, centre: tuple, radii: tuple) -> Tensor:
     """Distance to an axis-aligned ellipse, to first order (exact on its outline)."""
-    radii = _at(points, radii)
+    axes = _at(points, radii)
     offset = points - _at(points, centre)
-    level = (offset / radii).norm(dim=-1)
-    slope = (offset / radii.square()).norm(dim=-1).clamp_min(1e-6)
+    level = (offset / axes).norm(dim=-1)
+    slope = (offset / axes.square()).norm(dim=-1).clamp_min(1e-6)
     return level * (level - 1) / slope
 
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from dreamvideo.registry import Registry
 from evaluation.metrics.features import VideoFeatures
@@ -51,7 +52,7 @@ class Metric:
 METRICS: Registry[Metric] = Registry("metric")
 
 
-def metric(name: str, **description: object) -> Callable[[Score], Metric]:
+def metric(name: str, **description: Any) -> Callable[[Score], Metric]:
     """Decorator: enter a function on features into METRICS.
 
     Args:

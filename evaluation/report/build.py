@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -48,9 +49,10 @@ def build_report(data: ReportData, path: Path, resamples: int = 2000, seed: int 
     return results.summary
 
 
-def _sections(environment: Environment, results: Results) -> tuple[list[Markup], dict[str, object]]:
+def _sections(environment: Environment, results: Results) -> tuple[list[Markup], dict[str, Any]]:
     """The HTML of every section in order, and the values for the page's script."""
-    pages, script = [], {}
+    pages: list[Markup] = []
+    script: dict[str, Any] = {}
     for section in ordered_sections():
         content = section.content(results)
         script |= content.get("script", {})

@@ -3,6 +3,7 @@
 import base64
 import io
 from pathlib import Path
+from typing import TypeGuard
 
 from markupsafe import Markup
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -15,7 +16,7 @@ THUMBNAIL = (
 VIDEO_TYPES = {".mp4": "video/mp4", ".m4v": "video/mp4", ".mov": "video/mp4", ".webm": "video/webm"}
 
 
-def playable(path: Path | None) -> bool:
+def playable(path: Path | None) -> TypeGuard[Path]:
     """Whether a browser plays files of this kind."""
     return path is not None and path.suffix.lower() in VIDEO_TYPES
 

@@ -109,5 +109,5 @@ def _panel(image: Image.Image, side: int) -> Image.Image:
     scale = side / max(image.size)
     small = image.resize([max(1, round(length * scale)) for length in image.size], Image.Resampling.LANCZOS)
     panel = Image.new("RGB", (side, side), "white")
-    panel.paste(small, [(side - length) // 2 for length in small.size])
+    panel.paste(small, ((side - small.width) // 2, (side - small.height) // 2))
     return panel

@@ -79,5 +79,4 @@ def shown_metrics(cells: list[CellResult]) -> list[Metric]:
 def _unregistered(name: str) -> Metric:
     """A stand-in for a metric that this version of the code no longer has, but an older run does."""
     words = "A metric that is no longer registered"
-    unknown = {"score": lambda features: math.nan, "higher_is_better": None, "source": ""}
-    return Metric(name=name, label=name, description=words, **unknown)
+    return Metric(lambda features: math.nan, name, name, words, source="", higher_is_better=None)

@@ -26,8 +26,8 @@ class Bar:
 
     def at(self, completed: int, note: str = "", description: str | None = None, total: int | None = None) -> None:
         """Move to a place, and say something beside it."""
-        changes = {"completed": completed, "note": note, "description": description, "total": total}
-        self._display.update(self._task, **{name: value for name, value in changes.items() if value is not None})
+        # None leaves a field as it is.
+        self._display.update(self._task, completed=completed, description=description, total=total, note=note)
 
     def step(self) -> None:
         """Move on by one."""

@@ -19,6 +19,8 @@ def begin_worker() -> None:
 def _end_with_parent() -> None:
     """End this process when the one that started it is killed; it would wait for work for ever."""
     parent = multiprocessing.parent_process()
+    if parent is None:  # no process of a pool
+        return
 
     def watch() -> None:
         parent.join()

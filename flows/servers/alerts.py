@@ -3,6 +3,7 @@
 import os
 from contextlib import suppress
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 from prefect.automations import AutomationCore
@@ -14,6 +15,7 @@ from prefect.events.actions import ActionTypes, CallWebhook, ChangeFlowRunState
 from prefect.events.schemas.automations import EventTrigger, Posture
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.types import SecretDict
+from pydantic import SecretStr
 
 from dreamvideo.errors import InputError, UnavailableError
 
@@ -23,10 +25,11 @@ REGRESSED = "dreamvideo.benchmark.regressed"
 SILENCE = timedelta(minutes=5)  # a run tells every minute that it is there: see HEARTBEAT in flows/servers/services.py
 UNSTARTED = timedelta(minutes=30)  # that a scheduled run may wait, as for a GPU that another has
 
-_FLOW_RUN = {"prefect.resource.id": "prefect.flow-run.*"}
+Resource = dict[str, str | list[str]]
+_FLOW_RUN: Resource = {"prefect.resource.id": "prefect.flow-run.*"}
 # Flow runs that a deployment started: flows within flows would tell everything twice.
-_OF_A_DEPLOYMENT = {"prefect.resource.role": "deployment", "prefect.resource.id": "prefect.deployment.*"}
-_OF_A_SCHEDULE = {"prefect.resource.role": "tag", "prefect.resource.id": "prefect.tag.auto-scheduled"}
+_OF_A_DEPLOYMENT: Resource = {"prefect.resource.role": "deployment", "prefect.resource.id": "prefect.deployment.*"}
+_OF_A_SCHEDULE: Resource = {"prefect.resource.role": "tag", "prefect.resource.id": "prefect.tag.auto-scheduled"}
 _HEARTBEAT = "prefect.flow-run.heartbeat"
 _FAILED = {f"prefect.flow-run.{state}" for state in ("Failed", "Crashed", "TimedOut")}
 _ENDED = _FAILED | {f"prefect.flow-run.{state}" for state in ("Completed", "Cancelled")}
@@ -43,7 +46,7 @@ _SILENT = EventTrigger(
 )
 _RUN = "{{ deployment.name }} {{ flow_run.state.name | lower }}: {{ flow_run.state.message or flow_run.name }} {{ flow_run | ui_url }}"
 # What is told, by the name of its automation: when, and in which words.
-TOLD = {
+TOLD: dict[str, tuple[dict[str, Any], str]] = {
     "DreamVideo: a run failed": (
         {"expect": _FAILED, "match": _FLOW_RUN, "match_related": _OF_A_DEPLOYMENT}, _RUN
     ),
@@ -80,7 +83,7 @@ def set_up_alerts(client: SyncPrefectClient) -> bool:
     if url:
         block = _webhook(url)
         for name, (when, words) in TOLD.items():
-            trigger = EventTrigger(**{"posture": Posture.Reactive, "threshold": 1} | when)
+            trigger = EventTrigger(**{"posture": Posture.Reactive, "threshold": 1, **when})
             payload = '{"text": {% filter tojson %}' + words + "{% endfilter %}}"
             _automate(client, name, trigger, CallWebhook(block_document_id=block, payload=payload))
     else:
@@ -96,10 +99,14 @@ def tell_regression(run_id: str, text: str) -> None:
 
 def _webhook(url: str) -> UUID:
     try:
-        return Webhook(url=url, headers=SecretDict({"Content-Type": "application/json"})).save(BLOCK, overwrite=True)
+        webhook = Webhook(url=SecretStr(url), headers=SecretDict({"Content-Type": "application/json"}))
+        saved = webhook.save(BLOCK, overwrite=True)
     except PrefectHTTPStatusError as error:
         # Its own message repeats what was sent.
         raise UnavailableError(f"Prefect does not take the webhook (status {error.response.status_code})") from None
+    if not isinstance(saved, UUID):
+        raise TypeError("a block is saved by a coroutine only where an event loop runs")
+    return saved
 
 
 def _forget_webhook(client: SyncPrefectClient) -> None:

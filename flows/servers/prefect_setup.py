@@ -62,7 +62,7 @@ def workers_online(api: str, since: float = 0.0) -> set[str]:
     return {
         worker.name
         for worker in workers
-        if worker.status == "ONLINE" and worker.last_heartbeat_time.timestamp() >= since
+        if worker.status == "ONLINE" and worker.last_heartbeat_time and worker.last_heartbeat_time.timestamp() >= since
     }
 
 

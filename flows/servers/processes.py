@@ -59,7 +59,7 @@ def start(service: Service, folder: Path) -> subprocess.Popen:
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            creationflags=subprocess.CREATE_NO_WINDOW if sys.platform == "win32" else 0,
+            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
         )
     known = {"pid": process.pid, "started": psutil.Process(process.pid).create_time(), "url": service.url}
     with replacing(folder / f"{service.name}.json") as path:

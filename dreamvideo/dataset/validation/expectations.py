@@ -71,17 +71,18 @@ def _sentences(
     asset: str, rows: list[Row], checks: list[Check], result: ExpectationSuiteValidationResult
 ) -> Iterable[str]:
     """One sentence for each row that breaks an expectation."""
-    for outcome in sorted(result.results, key=lambda outcome: outcome.expectation_config.meta["check"]):
+    outcomes = [(config, outcome) for outcome in result.results if (config := outcome.expectation_config)]
+    for config, outcome in sorted(outcomes, key=lambda pair: pair[0].meta["check"]):
         if outcome.success:
             continue
-        check = checks[outcome.expectation_config.meta["check"]]
+        check = checks[config.meta["check"]]
         failed = outcome.result.get("unexpected_index_list")
         if failed:
             yield from (check.problem(SimpleNamespace(**rows[index])) for index in failed)
         elif "observed_value" in outcome.result:
             yield check.problem(SimpleNamespace(count=outcome.result["observed_value"]))
         else:
-            yield f"{asset}: {outcome.expectation_config.type} could not be evaluated; see the data report"
+            yield f"{asset}: {config.type} could not be evaluated; see the data report"
 
 
 def _without_nan(value: Any) -> Any:

@@ -1,6 +1,7 @@
 """The table of metrics: means, and intervals drawn to scale."""
 
 import math
+from typing import Any
 
 import pandas as pd
 
@@ -45,7 +46,7 @@ def table_rows(
     return rows
 
 
-def interval_bar(values: pd.Series, row: object, metric: Metric) -> dict | None:
+def interval_bar(values: pd.Series, row: Any, metric: Metric) -> dict | None:
     """Places (SVG units) of lowest and highest cell, interval and mean on one scale; None without scores."""
     if not row.n:
         return None

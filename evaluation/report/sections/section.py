@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from dreamvideo.registry import Registry
 from evaluation.report.results import Results
 
-Content = Callable[[Results], dict[str, object]]
+Content = Callable[[Results], dict[str, Any]]
 
 
 @dataclass(frozen=True)
