@@ -53,6 +53,7 @@ lint: $(TOOLS) ## check style, imports, types and the workflows
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
 	$(BIN)/actionlint
+	$(BIN)/mypy
 
 docs: $(TOOLS) ## build the documentation site into site/; a broken link fails
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict

@@ -104,8 +104,8 @@ def run(
 
     settings = server_settings()
     if name == "worker":
-        servers = [_named_in_environment(variable) for variable in ("PREFECT_API_URL", "MLFLOW_TRACKING_URI")]
-        service = worker_service(*servers, gpu or next(iter(gpus()), None), with_healthcheck)
+        api, mlflow_url = _named_in_environment("PREFECT_API_URL"), _named_in_environment("MLFLOW_TRACKING_URI")
+        service = worker_service(api, mlflow_url, gpu or next(iter(gpus()), None), with_healthcheck)
     elif name in ("prefect", "mlflow"):
         params = load_params()
         _warn_if_open(settings)
