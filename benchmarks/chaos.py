@@ -13,8 +13,10 @@ import random
 import tempfile
 import time
 from collections import Counter
+from multiprocessing.process import BaseProcess
 from multiprocessing.synchronize import Event
 from pathlib import Path
+from typing import Any
 
 from dreamvideo.files import content_key
 from dreamvideo.params import TrackingParams
@@ -37,7 +39,8 @@ def main() -> None:
     parser.add_argument("--flow", action="store_true", help="kill whole benchmarks; a kill takes about a minute")
     arguments = parser.parse_args()
     kills, path = arguments.kills, Path("benchmarks") / "chaos.json"
-    written, figures = json.loads(path.read_text()), {"machine": machine()}
+    written = json.loads(path.read_text())
+    figures: dict[str, Any] = {"machine": machine()}
     if arguments.flow:
         from benchmarks import chaos_flow
 
@@ -110,9 +113,7 @@ def trial(params: TrackingParams, kills: int, seed: int = 0) -> dict[str, int]:
     }
 
 
-def start(
-    params: TrackingParams, keys: list[str], seconds: float, begun: Event | None = None
-) -> multiprocessing.Process:
+def start(params: TrackingParams, keys: list[str], seconds: float, begun: Event | None = None) -> BaseProcess:
     """Start a worker process. It is a fork, so it starts at once. Its parent has no open database."""
     FORKED.set_forkserver_preload([__name__, "mlflow.store.tracking.sqlalchemy_store"])  # the slow imports
     process = FORKED.Process(target=work, args=(params, keys, seconds, begun))
@@ -120,7 +121,7 @@ def start(
     return process
 
 
-def at_work(params: TrackingParams, keys: list[str], seconds: float) -> multiprocessing.Process:
+def at_work(params: TrackingParams, keys: list[str], seconds: float) -> BaseProcess:
     """Start a worker and wait until it works. A kill then hits it at its work, even if it started slowly."""
     begun = FORKED.Event()
     worker = start(params, keys, seconds, begun)

@@ -23,11 +23,11 @@ from dreamvideo.files import sha256_file
 from dreamvideo.params import TrackingParams
 from dreamvideo.yaml_files import read_yaml, to_yaml
 from flows.tracking.leases import is_alive
-from flows.tracking.schema import Tag
+from flows.tracking.schema import Kind, Tag
 from flows.tracking.store import Tracking, open_store
 
 COMMAND = [sys.executable, "-c", "from flows.cli.main import main; main()", "benchmark", "run"]
-KINDS = "adapter", "cell"
+KINDS = Kind.ADAPTER, Kind.CELL
 MAKING = 2.0  # seconds: about the time of an adapter or a cell
 STOPPED = 2  # the exit code of a benchmark after the kill of one of its processes
 
@@ -39,7 +39,9 @@ def trial(kills: int) -> dict:
         The number of kills, by the killed process and by its work. The numbers of adapters and cells: all, lost, done twice,
         and different by a byte from an undisturbed run. The unfinished runs, and the processes still alive.
     """
-    chance, killed, at = random.Random(0), Counter(), Counter()
+    chance = random.Random(0)
+    killed: Counter[str] = Counter()
+    at: Counter[str] = Counter()
     repository = Path.cwd()
     with tempfile.TemporaryDirectory() as name, prefect_test_harness(server_startup_timeout=120):
         undisturbed, disturbed = (project(repository, Path(name) / part) for part in ("undisturbed", "disturbed"))
@@ -56,7 +58,8 @@ def trial(kills: int) -> dict:
                     break
                 assert code in (-9, STOPPED), said(disturbed)
             if killed.total() == kills:
-                return {"kills": kills, "killed": dict(killed), "at": dict(at)} | compared(disturbed, undisturbed)
+                break
+        return {"kills": kills, "killed": dict(killed), "at": dict(at)} | compared(disturbed, undisturbed)
 
 
 def project(repository: Path, folder: Path) -> Path:
@@ -75,7 +78,7 @@ def project(repository: Path, folder: Path) -> Path:
 def start(folder: Path, seed: int) -> subprocess.Popen:
     """The benchmark as a user starts it."""
     command = [*COMMAND, "--subjects", "2", "--motions", "2", "--seed", str(seed)]
-    environment = os.environ | {"PREFECT_API_URL": get_current_settings().api.url}
+    environment = os.environ | {"PREFECT_API_URL": get_current_settings().api.url or ""}
     with (folder / "log").open("ab") as log:
         return subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
 

@@ -167,7 +167,8 @@ def _row(found: Found, steps: int, peak: float) -> dict:
 def _per_step(found: Found, way: str) -> float | str | None:
     if way not in found:
         return None
-    return round(found[way].seconds, 4) if found[way] else DOES_NOT_FIT
+    step = found[way]
+    return round(step.seconds, 4) if step else DOES_NOT_FIT
 
 
 def _difference(one: Measured | None, other: Measured | None) -> float | None:

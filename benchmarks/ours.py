@@ -32,7 +32,7 @@ Tick = Callable[[str], None]  # gets the name of the kind of work whose step end
 
 def work(base: VideoDiffusionModel, params: Params) -> dict[str, Callable[[], Measured]]:
     """Each stage and a video, by the names that benchmarks/gpu.py measures."""
-    stages = {stage: partial(_stage, base, params, stage) for stage in STAGES}
+    stages: dict[str, Callable[[], Measured]] = {stage: partial(_stage, base, params, stage) for stage in STAGES}
     return stages | {"video": partial(_video, base, params)}
 
 

@@ -47,6 +47,7 @@ def _subject(base: VideoDiffusionModel, params: Params, measured: str) -> Measur
     identity = TextualIdentity.from_class_word(base, data.class_word)
 
     def loss(batch: int) -> Tensor:
+        assert data.masks is not None
         latents = base.encode_frames(data.images[:, None])
         masks = functional.interpolate(data.masks, latents.shape[-2:], mode="nearest-exact")[:, :, None]
         chosen = torch.randint(len(latents), (batch,), generator=generator)
@@ -105,7 +106,8 @@ def _video(base: VideoDiffusionModel, params: Params) -> Measured:
     clock, sampling, channels = Clock(base.device), params.sampling, base.latent_shape[0]
     method = few_steps(params)
     options, reference = method.options, subject_data(base).images[:1]
-    identity, adapter, motion = (part.to(base.device) for part in made_up_adapters(method, base))
+    identity, adapter, motion = made_up_adapters(method, base)
+    identity, adapter, motion = identity.to(base.device), adapter.to(base.device), motion.to(base.device)
 
     def branch(prompt: str, share: float, strength: float) -> Tensor:
         """One branch of guidance, with a ``share`` of the reference's appearance."""

@@ -25,7 +25,7 @@ from flows.execution.resources import Resources, resources_for
 from flows.planning.plan import plan_selection
 from flows.planning.selection import Selection
 from flows.tracking.provenance import machine
-from flows.tracking.schema import Figure
+from flows.tracking.schema import Figure, Kind
 
 SUBJECTS, MOTIONS, ROUNDS = 2, 4, 3
 
@@ -70,12 +70,13 @@ def measure(params) -> dict:
 
     @flow(name="measured", validate_parameters=False)
     def orchestrate() -> None:
-        with resources.tracking.run("measurement", "measurement", "none", {}) as record:
+        with resources.tracking.run(Kind.BENCHMARK, "measurement", "none", {}) as record:
             for cell in [cell for plan in plans for cell in plan.cells]:
                 videos.append(video(resources, cell, adapters))
                 started = time.perf_counter()
                 run_id = run_cell_task(params_json, cell, adapters, record.run_id)
                 seconds = time.perf_counter() - started
+                assert run_id is not None, "another worker holds the lease"
                 itself = resources.tracking.get(run_id).data.metrics
                 shares.append(seconds / (itself[Figure.SECONDS_GENERATING] + itself[Figure.SECONDS_SCORING]) - 1)
 

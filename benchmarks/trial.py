@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -42,7 +43,9 @@ class Clock:
     """Seconds between steps, with the work of the device; on a GPU also the peak memory."""
 
     def __init__(self, device: torch.device) -> None:
-        self.device, self.ticks, self.peaks = device, {}, {}
+        self.device = device
+        self.ticks: dict[str, list[float]] = {}
+        self.peaks: dict[str, int] = {}
 
     def tick(self, name: str) -> None:
         """Note the end of a step. The first step of a kind resets the peak memory."""
@@ -58,7 +61,7 @@ class Clock:
         ticks = self.ticks.pop(name)[WARM_UP:]
         return median(after - before for before, after in pairwise(ticks))
 
-    def measured(self, name: str, outcome: tuple[Tensor, ...], **besides: float) -> Measured:
+    def measured(self, name: str, outcome: tuple[Tensor, ...], **besides: Any) -> Measured:
         """The measured figures of a kind of work, together with its other known figures."""
         outcome = tuple(part.detach().cpu() for part in outcome)
         return Measured(self.step(name), peak_bytes=self.peaks.get(name), outcome=outcome, **besides)
@@ -131,5 +134,5 @@ def made_up_adapters(method: DreamVideo, base: VideoDiffusionModel) -> tuple[Tex
         torch.manual_seed(0)
         identity, motion = method.identity_adapter(base), method.motion_adapter(base)
         for bottleneck in (*identity.bottlenecks.values(), *motion.bottlenecks.values()):
-            nn.init.normal_(bottleneck.up.weight, std=0.01)
+            nn.init.normal_(bottleneck.get_parameter("up.weight"), std=0.01)
     return TextualIdentity.from_class_word(base, CLASS_WORD), identity, motion

@@ -39,6 +39,9 @@ class Bottleneck(nn.Module):
         """
         hidden = self.down(x)
         if appearance is not None:
+            assert strength is not None and self.condition is not None, (
+                "an appearance needs a strength and a projection"
+            )
             # The projection is linear: that of the guidance is needed once per item, not once per position.
             guidance = functional.linear(strength[:, None] * self.condition(appearance), self.down.weight)
             hidden = (hidden.unflatten(0, (len(guidance), -1)) + guidance[:, None, None]).flatten(0, 1)
@@ -111,11 +114,11 @@ class Adapter(nn.Module):
         self.eject()
 
     def _guidance(self) -> tuple[Tensor | None, Tensor | None]:
-        if self.appearance is None:
+        if self.appearance is None or self.strength is None:
             return None, None
         return self.appearance[self.items], self.strength[self.items]
 
-    def _hook(self, block: nn.Module, site: Site, bottleneck: Bottleneck) -> None:
+    def _hook(self, block: nn.Module, site: Site, bottleneck: nn.Module) -> None:
         """Parallel: x <- sublayer(norm(x)) + x + change(x). Serial: x <- y + change(y) with y = sublayer(norm(x)) + x."""
         stream: list[Tensor] = []
 

@@ -141,5 +141,5 @@ def _resized(images: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def _standardised(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
-    mean, std = (images.new_tensor(values)[:, None, None] for values in (mean, std))
-    return (images - mean) / std
+    centre, spread = (images.new_tensor(values)[:, None, None] for values in (mean, std))
+    return (images - centre) / spread

@@ -150,7 +150,7 @@ class VideoDiffusionModel(ABC):
             content: images or clips (..., 3, S, S).
             compute: from the content to the result. Callers must not change the result in place.
         """
-        key = (what, tuple(content.shape), hashlib.sha256(content.cpu().contiguous().numpy()).hexdigest())
+        key = (what, tuple(content.shape), hashlib.sha256(content.cpu().contiguous().numpy().tobytes()).hexdigest())
         if key not in self._kept:
             with torch.no_grad():
                 self._kept[key] = compute(content)

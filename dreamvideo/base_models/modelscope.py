@@ -13,6 +13,7 @@ import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet3DConditionModel
 from diffusers.models.resnet import ResnetBlock2D
 from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
+from open_clip.transformer import VisionTransformer
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import CLIPTextModel, CLIPTokenizer
@@ -51,6 +52,9 @@ FRAMES_AT_ONCE = 8  # through the VAE and the image encoder: more gains no speed
 class ModelScope(UNet3DModel):
     """UNet3DConditionModel, AutoencoderKL and the text tower of OpenCLIP ViT-H/14, up to its penultimate layer."""
 
+    vae: AutoencoderKL
+    text: CLIPTextModel
+    visual: VisionTransformer
     num_frames = 32  # Sec. 4.1
 
     def __init__(self, params: BaseModelParams, compute: ComputeParams) -> None:
@@ -77,7 +81,7 @@ class ModelScope(UNet3DModel):
         unet: UNet3DConditionModel,
         vae: AutoencoderKL,
         text: CLIPTextModel,
-        visual: nn.Module,
+        visual: VisionTransformer,
         tokenizer: CLIPTokenizer,
         scheduler: DDIMScheduler,
         image_mean: Sequence[float] = OPENAI_DATASET_MEAN,
@@ -108,12 +112,11 @@ class ModelScope(UNet3DModel):
             InputError: a configuration is damaged or of something else, or a commit of the hub is not pinned.
         """
         folder = folder_at_hand(params.weights)
-        published = not (folder and (folder / "unet" / "config.json").is_file())
-        if published:
-            with torch.device("meta"):
-                unet = UNet3DConditionModel(**PUBLISHED)
+        if folder and (folder / "unet" / "config.json").is_file():
+            unet, published = without_weights(UNet3DConditionModel, folder / "unet"), False
         else:
-            unet = without_weights(UNet3DConditionModel, folder / "unet")
+            with torch.device("meta"):
+                unet, published = UNet3DConditionModel(**PUBLISHED), True
         width, appearance = APPEARANCE_WIDTH, params.appearance and folder_at_hand(params.appearance)
         if appearance and (appearance / "open_clip_config.json").is_file():
             width = read_open_clip_config(appearance)["model_cfg"]["embed_dim"]

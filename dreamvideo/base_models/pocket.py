@@ -1,6 +1,7 @@
 """The pocket base model: trained by this project from its procedural world, small enough for two CPU cores."""
 
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -13,14 +14,18 @@ from dreamvideo.params import BaseModelParams, ComputeParams
 from dreamvideo.pocket_world.tokenizer import PLACEHOLDER_ID, tokenize, unread_words
 from dreamvideo.weights import load_into, read_weights
 
+Network = TypeVar("Network", bound=nn.Module)
 
-def load_component(folder: Path, component: str, module: nn.Module) -> nn.Module:
+
+def load_component(folder: Path, component: str, module: Network) -> Network:
     """One of the pocket networks, with its weights, frozen."""
     path = folder / f"{component}.safetensors"
     tensors, _ = read_weights(path, component=component)
     load_into(module, tensors, path)
     for convolution in (part for part in module.modules() if isinstance(part, nn.Conv2d)):
-        convolution.to(memory_format=torch.channels_last)  # a fifth faster on CPUs
+        convolution.weight.data = convolution.weight.data.to(
+            memory_format=torch.channels_last
+        )  # a fifth faster on CPUs
     return module.eval().requires_grad_(False)
 
 

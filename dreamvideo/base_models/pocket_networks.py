@@ -54,7 +54,7 @@ def _flatten_temporal_convolutions(unet: nn.Module) -> None:
     """
     for module in (part for part in unet.modules() if isinstance(part, nn.Conv3d)):
         assert module.kernel_size == (3, 1, 1)
-        module.forward = MethodType(_convolve, module)
+        vars(module)["forward"] = MethodType(_convolve, module)
 
 
 def _convolve(module: nn.Conv3d, x: Tensor) -> Tensor:
@@ -119,7 +119,7 @@ class TextTower(nn.Module):
             Token embeddings (B, N, D).
         """
         embedded = self.token_embedding(ids)
-        if replaced is not None:
+        if replaced is not None and replacement is not None:
             embedded = torch.where(replaced[..., None], replacement, embedded)
         return self.ln_final(self.transformer(embedded + self.positional_embedding, attn_mask=self.attn_mask))
 

@@ -3,6 +3,8 @@
 Shapes: B batch, F frames, N tokens, D inner width of a transformer block, H W latent size.
 """
 
+from typing import Any
+
 import torch
 from diffusers import (
     DDIMInverseScheduler,
@@ -91,7 +93,7 @@ class DiffusionSchedule(NoiseSchedule):
         """DDIM backwards."""
         return self._ready(DDIMInverseScheduler, steps)
 
-    def _ready(self, kind: type, steps: int) -> Solver:
+    def _ready(self, kind: type[Any], steps: int) -> Solver:
         solver = kind.from_config(self.ddim.config)
         solver.set_timesteps(steps)
         return solver

@@ -90,8 +90,9 @@ class Method(ABC):
             generator: decides every random choice.
             on_stage: told of every step.
         """
-        learn = self.train_subject if isinstance(data, SubjectData) else self.train_motion
-        return learn(base, data, generator, on_stage)
+        if isinstance(data, SubjectData):
+            return self.train_subject(base, data, generator, on_stage)
+        return self.train_motion(base, data, generator, on_stage)
 
     @abstractmethod
     def subject_recipe(self) -> dict:

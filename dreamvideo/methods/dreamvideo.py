@@ -35,7 +35,7 @@ class MotionStage(StageParams):
     timestep_exponent: float = Field(default=1.0, gt=0, le=1)  # 1: all alike (paper); below, noisier ones more often
 
 
-class Options(Section):
+class DreamVideoOptions(Section):
     """Everything that DreamVideo lets you choose."""
 
     bottleneck: float = Field(gt=0, le=1)
@@ -65,8 +65,8 @@ class DreamVideo(Method):
 
     name = "dreamvideo"
     revision = 4
-    Options = Options
-    options: Options
+    Options = DreamVideoOptions
+    options: DreamVideoOptions
 
     def subject_recipe(self) -> dict:
         """Bottleneck, placement, random shift and the two stages of subject learning."""

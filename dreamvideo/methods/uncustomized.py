@@ -16,7 +16,7 @@ from dreamvideo.schema import Section
 from dreamvideo.textual_inversion import TextualIdentity
 
 
-class Options(Section):
+class NoOptions(Section):
     """There is nothing to choose."""
 
 
@@ -26,8 +26,8 @@ class Uncustomized(Method):
 
     name = "uncustomized"
     revision = 2
-    Options = Options
-    options: Options
+    Options = NoOptions
+    options: NoOptions
 
     def trains(self, role: Role) -> bool:
         """It learns nothing."""

@@ -110,7 +110,8 @@ class DinoTraining(nn.Module):
     @torch.no_grad()
     def follow(self, momentum: float) -> None:
         """Move the teacher towards the student."""
-        teacher, student = list(self.teacher.parameters()), list(self.student.parameters())
+        teacher: list[Tensor] = list(self.teacher.parameters())
+        student: list[Tensor] = list(self.student.parameters())
         torch._foreach_lerp_(teacher, student, 1 - momentum)
 
 

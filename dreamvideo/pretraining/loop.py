@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -24,10 +25,12 @@ WEIGHT_DECAY = 0.01
 REPORT_EVERY = 50  # steps
 CHECKPOINT_EVERY = 120.0  # seconds
 
+Network = TypeVar("Network", bound=nn.Module)
+
 
 def train(
-    module: nn.Module,
-    make_loss: Callable[[nn.Module, int], Loss],
+    module: Network,
+    make_loss: Callable[[Network, int], Loss],
     stage: PretrainingStage,
     checkpoint: Path,
     report: Report,
@@ -78,7 +81,7 @@ def train(
 
 @contextmanager
 def _shared_by(
-    threads: int, module: nn.Module, make_loss: Callable[[nn.Module, int], Loss], batch: int
+    threads: int, module: Network, make_loss: Callable[[Network, int], Loss], batch: int
 ) -> Iterator[Callable[[int], Tensor]]:
     """Yield a function that adds the gradient of a step's loss to a module and returns the loss.
 

@@ -200,7 +200,7 @@ def _denoiser(shop: Workshop) -> denoiser.Denoiser:
     unet = networks.build_unet()
     denoiser.start_as_image_model(unet)
     for convolution in (m for m in unet.modules() if isinstance(m, nn.Conv2d)):
-        convolution.to(memory_format=torch.channels_last)
+        convolution.weight.data = convolution.weight.data.to(memory_format=torch.channels_last)
     clip = load_component(shop.base, "clip", networks.build_clip()).requires_grad_(True)
     return denoiser.Denoiser(unet, networks.TextTower(clip)).to(DEVICE).train()
 

@@ -37,6 +37,7 @@ def train_adapter_task(params_json: str, plan: AdapterPlan) -> str | None:
     """Train one adapter; returns the id of its run, or None if another worker holds the lease."""
     with suppress(LeaseHeldError):
         return train_adapter(resources_for(params_json), plan)
+    return None
 
 
 def train_adapter(resources: Resources, plan: AdapterPlan) -> str:
@@ -165,10 +166,10 @@ def _data(resources: Resources, plan: AdapterPlan) -> SubjectData | MotionData:
 def preview(resources: Resources, plan: AdapterPlan, trained: Trained, folder: Path) -> Path:
     """Make a preview: of a subject, pictures in several places; of a motion, a clip for its first caption."""
     of_subject = plan.role is Role.SUBJECT
-    weights = (trained.tensors, None) if of_subject else (None, trained.tensors)
+    subject, motion = (trained.tensors, None) if of_subject else (None, trained.tensors)
     generator = torch.Generator().manual_seed(seed_from(plan.key, "preview"))
     negative, path = resources.params.sampling.negative_prompt, folder / PREVIEWS[plan.role]
-    with resources.method.composed(resources.base, *weights, None) as encode, torch.no_grad():
+    with resources.method.composed(resources.base, subject, motion, None) as encode, torch.no_grad():
         if of_subject:
             frames = [_sample(resources, encode([negative, prompt]), generator, 1) for prompt in PREVIEW_PROMPTS]
             _save_png(torch.cat(frames), path)

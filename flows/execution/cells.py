@@ -35,6 +35,7 @@ def run_cell_task(
     """Generate and score one combination; returns the id of its run, or None if another worker holds the lease."""
     with suppress(LeaseHeldError):
         return run_cell(resources_for(params_json), plan, adapters, parent, made)
+    return None
 
 
 def run_cell(

@@ -50,7 +50,7 @@ def pass_gate(params: Params, counted: bool = True) -> str:
     )
     from dreamvideo.dataset.validation.expectations import validate
 
-    tags = {Tag.DATA_HASH: data_hash(catalog), Tag.PROFILE: params.profile}
+    tags: dict[str, str] = {Tag.DATA_HASH: data_hash(catalog), Tag.PROFILE: params.profile}
     with console.status("checking the data"), live_run(tracking, Kind.GATE, "data gate", key, tags) as record:
         result = validate(catalog, Requirements(**expected))
         record.metrics |= {"success": float(result.success), "problems": float(len(result.problems))}

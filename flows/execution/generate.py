@@ -54,9 +54,11 @@ def generate(
     # Read first, so that a bad file is refused before anything is trained.
     given = [_read(resources, plan, *file) for plan, file in zip(wanted, files, strict=True)]
     pairs = zip(wanted, given, strict=True)
-    weights = [_trained(resources, adapter, on_trained) if tensors is None else tensors for adapter, tensors in pairs]
+    identity, movement = (
+        _trained(resources, adapter, on_trained) if tensors is None else tensors for adapter, tensors in pairs
+    )
     path.parent.mkdir(parents=True, exist_ok=True)
-    generate_video(resources, plan, *weights, path)
+    generate_video(resources, plan, identity, movement, path)
     unread = ", ".join(map(repr, resources.base.unread_words(prompt)))
     return [f"these words had no effect, as the base model does not know or not reach them: {unread}"] if unread else []
 

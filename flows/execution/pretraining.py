@@ -6,7 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from dreamvideo.files import content_key, replacing_folder, sha256_file
-from dreamvideo.params import Params
+from dreamvideo.params import Params, PretrainingParams
 from flows.execution.progress import bar
 from flows.tracking.leases import end_abandoned, live_run
 from flows.tracking.provenance import git_commit, machine
@@ -31,22 +31,23 @@ def train_stage(params: Params, name: str) -> str:
     """Train one stage and record it. A stage that has a finished run and all its files is not trained again."""
     from dreamvideo.pretraining.stages import STAGES, lineage
 
-    tracking, stage = open_store(params.tracking), getattr(params.pretraining, name)
-    key = content_key([lineage(params.pretraining, params.base_model.offset_noise, name), stage.steps])
+    pretraining = _required(params)
+    tracking, stage = open_store(params.tracking), getattr(pretraining, name)
+    key = content_key([lineage(pretraining, params.base_model.offset_noise, name), stage.steps])
     finished = tracking.finished(Kind.PRETRAINING)
     if key in finished and _files_are_there(tracking, finished[key]):
         return finished[key]
-    tags = {Tag.GIT_COMMIT: git_commit(), Tag.PROFILE: params.profile}
+    tags: dict[str, str] = {Tag.GIT_COMMIT: git_commit(), Tag.PROFILE: params.profile}
     tags |= machine_tags(machine())
     shop = _workshop(params.model_dump_json())
-    with bar("rendering clips", params.pretraining.clips) as line:
+    with bar("rendering clips", pretraining.clips) as line:
         shop.render(line.at)
     end_abandoned(tracking, Kind.PRETRAINING)
     with (
         live_run(tracking, Kind.PRETRAINING, f"pretrain {name}", key, tags) as record,
         bar(f"pretrain {name}", stage.steps) as line,
     ):
-        record.params |= stage.model_dump() | {"clips": params.pretraining.clips, "seed": params.pretraining.seed}
+        record.params |= stage.model_dump() | {"clips": pretraining.clips, "seed": pretraining.seed}
         curve = record.curves.setdefault("loss", {})
 
         def report(step: int, loss: float, samples: int, seconds: float) -> None:
@@ -66,10 +67,15 @@ def _files_are_there(tracking: Tracking, run_id: str) -> bool:
     return all(Path(path).exists() and sha256_file(Path(path)) == digest for path, digest in files.items())
 
 
+def _required(params: Params) -> PretrainingParams:
+    assert params.pretraining is not None, "the flow refuses a profile without it"
+    return params.pretraining
+
+
 @lru_cache(maxsize=1)
 def _workshop(params_json: str):
     """The workshop of this process. All stages share its rendered clips."""
     from dreamvideo.pretraining.stages import Workshop
 
     params = Params.model_validate_json(params_json)
-    return Workshop(BASE, METRICS, CHECKPOINTS, params.pretraining, params.base_model.offset_noise)
+    return Workshop(BASE, METRICS, CHECKPOINTS, _required(params), params.base_model.offset_noise)

@@ -19,6 +19,7 @@ def score_cell_task(params_json: str, plan: CellPlan, cell_run: str, metrics: li
     """Score a finished cell; returns the id of the run with the scores, or None if another worker scores it."""
     with suppress(LeaseHeldError):
         return score_cell(resources_for(params_json), plan, cell_run, metrics, parent)
+    return None
 
 
 def score_cell(resources: Resources, plan: CellPlan, cell_run: str, metrics: list[str], parent: str) -> str:

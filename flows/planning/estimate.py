@@ -87,7 +87,8 @@ def estimate(params: Params, selection: Selection) -> Estimate:
     work = []
     for what, all_keys in wanted.items():
         if all_keys:
-            seconds = rates[what] if rates[what] is not None else UNMEASURED[what] if known else nan
+            rate = rates[what]
+            seconds = rate if rate is not None else UNMEASURED[what] if known else nan
             size = _typical(runs[what], _bytes) or (UNMEASURED_BYTES[what] if known else nan)
             work.append(Work(what, len(all_keys), len(all_keys - keys), seconds, size))
     measured = all(rates[one.what] is not None or not one.missing for one in work)

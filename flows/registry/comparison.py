@@ -1,6 +1,7 @@
 """Compare two versions of a model, by the scores of cells that differ in the version alone."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import pandas as pd
@@ -88,13 +89,13 @@ def compare_versions(
             "with the settings of each that differ in nothing else, or where that cannot be (another base model, method "
             "or images) delete the alias champion in MLflow and promote again"
         )
-    tables = [
+    first, second = (
         paired[[*CELL, *(f"{metric}.{side}" for metric in policy.margins)]].rename(
             columns=lambda column, side=side: column.removesuffix(f".{side}")
         )
         for side in ("challenger", "champion")
-    ]
-    found = non_inferiority(*tables, policy.margins, policy.confidence, params.evaluation.bootstrap_resamples)
+    )
+    found = non_inferiority(first, second, policy.margins, policy.confidence, params.evaluation.bootstrap_resamples)
     return Comparison(
         model=name,
         champion=int(holder.version),
@@ -115,7 +116,7 @@ def _cells(tracking: Tracking, version: ModelVersion, metrics: list[str]) -> pd.
     )
 
 
-def _row(cell: FinishedCell, others: list[str], metrics: list[str]) -> dict:
+def _row(cell: FinishedCell, others: Sequence[str], metrics: list[str]) -> dict:
     """A cell with its scores by the present revisions of the metrics; a score of another revision does not compare."""
     tags, revisions = cell.run.data.tags, metric_revisions()
     sources, scores = cell.sources(revisions), cell.scores(cell.added(revisions))

@@ -154,9 +154,9 @@ def undone_by_rollback(history: list[Decision], model: str, champion: int) -> in
     standing: list[Decision] = []
     for decision in history:
         standing = standing[:-1] if decision.action == ROLLBACK else [*standing, decision]
-    if not standing or standing[-1].previous is None:
+    last = standing[-1] if standing else None
+    if last is None or last.previous is None:
         raise InputError(f"{model}: its champion is its first one, so there is no promotion to undo")
-    last = standing[-1]
     if last.version != champion:
         raise InputError(
             f"{model}: its champion is version {champion}, but the history ends with {last.version}: it was moved by "

@@ -136,10 +136,11 @@ def fetch_version(tracking: Tracking, version: ModelVersion) -> Path:
     Raises:
         DamagedError: it is missing, or not what was registered.
     """
-    recorded = tracking.get(version.run_id).data.tags.get(Tag.SHA256)
+    run_id = version.run_id or ""  # MLflow refuses a version without a run, as a person may make one
+    recorded = tracking.get(run_id).data.tags.get(Tag.SHA256)
     if recorded != version.tags.get(Tag.SHA256):
         raise DamagedError(
-            f"{version.name} version {version.version}: its run {version.run_id} says another SHA-256 than the registry; "
+            f"{version.name} version {version.version}: its run {run_id} says another SHA-256 than the registry; "
             "roll back to a version that is whole"
         )
-    return tracking.artifacts.fetch(version.run_id)
+    return tracking.artifacts.fetch(run_id)

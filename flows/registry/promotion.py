@@ -83,7 +83,7 @@ def propose(params: Params, tracking: Tracking, names: list[str], run_id: str) -
         except NotComparableError as error:
             proposals.append(Proposal(**about, passes=False, promoted=False, reason=str(error)))
             continue
-        promoted = comparison.passes and params.promotion.automatic
+        promoted = comparison.passes and params.promotion is not None and params.promotion.automatic
         if promoted:
             _move(tracking, comparison, AUTOMATIC)
         found = {"passes": comparison.passes, "promoted": promoted, "reason": comparison.reason}

@@ -85,7 +85,7 @@ def register_composition(resources: Resources) -> ModelVersion | None:
     run = tracking.get(run_id)
     settings = flatten({**params.sampling.model_dump(), **resources.method.composition_recipe()})
     card = composition_card(name, base, resources.method.name, settings)
-    tags = {Tag.SHA256: run.data.tags[Tag.SHA256], Tag.METHOD: resources.method.name}
+    tags: dict[str, str] = {Tag.SHA256: run.data.tags[Tag.SHA256], Tag.METHOD: resources.method.name}
     return register_version(tracking, name, resources.keys.composition, run, FOLDER, tags, card)
 
 
@@ -197,11 +197,11 @@ class Composition:
         if row["seed"] < 0:
             raise InputError(f"seed is {row['seed']}, must be 0 or more")
         names = self._resources.catalog.subject(row["subject"]).name, self._resources.catalog.motion(row["motion"]).name
-        found = [
+        identity, motion = (
             champion(self._resources.tracking, adapter_model(role, self._base_name, name))
             for role, name in zip(Role, names, strict=True)
-        ]
-        return row, *found
+        )
+        return row, identity, motion
 
     def _generate(self, row: dict, identity: ModelVersion, motion: ModelVersion) -> tuple[str, str, str]:
         resources = self._resources
@@ -219,9 +219,11 @@ class Composition:
         if known not in self._weights:
             if len(self._weights) >= KEPT_WEIGHTS:
                 del self._weights[next(iter(self._weights))]
+            role = role_of(version.name)
+            assert role is not None, "a composition has no weights of its own"
             schema = adapter_schema(
                 self._resources,
-                AdapterPlan(role_of(version.name), version.name.rpartition(".")[2], version.tags[Tag.KEY]),
+                AdapterPlan(role, version.name.rpartition(".")[2], version.tags[Tag.KEY]),
             )
             self._weights[known], _ = read_weights(fetch_version(self._resources.tracking, version), **schema)
         return self._weights[known]

@@ -40,7 +40,7 @@ def register_adapter(resources: Resources, plan: AdapterPlan, run_id: str) -> Mo
     run = resources.tracking.get(run_id)
     entry = resources.catalog.entry(plan.role, plan.name)
     forbids = non_commercial(entry.licence)
-    tags = {
+    tags: dict[str, str] = {
         Tag.SHA256: run.data.tags[Tag.SHA256],
         Tag.DATA_HASH: run.data.tags[Tag.DATA_HASH],
         Tag.METHOD: resources.method.name,
@@ -76,7 +76,7 @@ def register_version(
         made = tracking.client.create_model_version(
             name, source, run.info.run_id, tags={Tag.KEY: key, **tags}, description=card
         )
-        found = _version_of(tracking, name, key, run)
+        found = _version_of(tracking, name, key, run) or made
         if int(found.version) != int(made.version):  # another worker was first
             tracking.client.delete_model_version(name, made.version)
     _seat(tracking, name, int(found.version))

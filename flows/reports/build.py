@@ -69,7 +69,7 @@ def report_data(params: Params, tracking: Tracking, run_id: str) -> ReportData:
     run = find_benchmark(tracking, run_id)
     rows, facts = read_cells(tracking, run_id), read_facts(tracking, run_id)
     finished = {cell.run_id: cell for cell in finished_cells(tracking)}
-    cells = [_cell(tracking, catalog, row, finished.get(row.run_id)) for row in rows]
+    cells = [_cell(tracking, catalog, row, finished.get(row.run_id or "")) for row in rows]
     trained = _seconds_of_training(tracking, run, [finished[row.run_id].run for row in rows if row.run_id in finished])
     return ReportData(
         title="DreamVideo benchmark",

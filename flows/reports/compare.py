@@ -54,8 +54,8 @@ def compare_runs(params: Params, first: str, second: str) -> pd.DataFrame:
         )
     rows = []
     for name in metric_names():
-        values = [table[[*CELL, name]].rename(columns={name: "value"}) for table in tables]
-        found = asdict(paired_difference(*values, resamples=params.evaluation.bootstrap_resamples))
+        one, other = (table[[*CELL, name]].rename(columns={name: "value"}) for table in tables)
+        found = asdict(paired_difference(one, other, resamples=params.evaluation.bootstrap_resamples))
         both = shared[[f"{name}.first", f"{name}.second"]].dropna()
         rows.append((name, *both.mean(), found["mean"], found["low"], found["high"], found["n"]))
     return pd.DataFrame(rows, columns=["metric", "first", "second", "difference", "low", "high", "cells"])
@@ -64,8 +64,8 @@ def compare_runs(params: Params, first: str, second: str) -> pd.DataFrame:
 def benchmark_cells(tracking: Tracking, run_id: str) -> pd.DataFrame:
     """The finished cells of a benchmark, with their scores."""
     finished = {cell.run_id: cell for cell in finished_cells(tracking)}
-    rows = [row for row in read_cells(tracking, run_id) if row.run_id in finished]
+    rows = [(row, finished[row.run_id]) for row in read_cells(tracking, run_id) if row.run_id in finished]
     return pd.DataFrame(
-        [row.model_dump(include=set(CELL)) | finished[row.run_id].scores(row.scores) for row in rows],
+        [row.model_dump(include=set(CELL)) | cell.scores(row.scores) for row, cell in rows],
         columns=[*CELL, *metric_names()],
     )

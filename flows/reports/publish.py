@@ -101,6 +101,7 @@ def _place(cell: CellResult | pd.Series) -> tuple:
 def _shown(data: ReportData, cell: CellResult) -> Shown:
     _, references = data.subjects[cell.subject]
     _, clip = data.motions[cell.motion]
+    assert cell.video is not None, "only finished cells are shown"
     return Shown(f"{cell.subject} x {cell.motion}: {cell.prompt}", references[0], clip, cell.video)
 
 

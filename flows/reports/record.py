@@ -36,7 +36,7 @@ def benchmark_run(
     """
     subjects, motions = {cell.subject for cell in plan.cells}, {cell.motion for cell in plan.cells}
     name = f"{params.method}: {len(subjects)} subjects x {len(motions)} motions"
-    tags = {
+    tags: dict[str, str] = {
         Tag.PROFILE: params.profile,
         Tag.METHOD: params.method,
         Tag.DATA_HASH: data_hash(catalog),

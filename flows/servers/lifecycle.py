@@ -63,7 +63,8 @@ def up(settings: ServerSettings, params: Params, say: Callable[[str], None]) -> 
     urls = {service.name: there.url for service in services if (there := running(FOLDER, service.name))}
     api = f"{urls['prefect']}/api"
     register(api, say)
-    workers = [worker_service(api, urls["mlflow"], gpu) for gpu in gpus() or [None]]
+    chosen: list[str | None] = [*gpus()] or [None]
+    workers = [worker_service(api, urls["mlflow"], gpu) for gpu in chosen]
     missing, since = _missing(workers, say), time.time()
     _start_all(missing, say, lambda worker: worker_name(worker.name) in workers_online(worker.url, since))
     return urls | {worker.name: worker.url for worker in workers}

@@ -91,7 +91,7 @@ def keep_proposals(tracking: Tracking, run_id: str, proposals: Iterable[Proposal
     _keep(tracking, run_id, {Artifact.PROPOSAL: content})
 
 
-def _keep(tracking: Tracking, run_id: str, contents: Mapping[str, str]) -> None:
+def _keep(tracking: Tracking, run_id: str, contents: Mapping[Artifact, str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         for name, content in contents.items():
             (Path(folder) / name).write_text(content)
