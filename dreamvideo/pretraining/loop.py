@@ -125,7 +125,7 @@ def _shared_by(
             torch.set_num_threads(before)
 
 
-def _twin(module: nn.Module) -> nn.Module:
+def _twin(module: Network) -> Network:
     """A copy with its own gradients. It shares the memory of the weights."""
     assert not any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in module.modules()), (
         "it needs whole batches"
