@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -89,7 +90,7 @@ def plan_a_million() -> dict:
     """The cost of `benchmark plan` for every combination of a thousand subjects and a thousand motions."""
     params = load_params()
     catalog = many(load_catalog(params.data.root))
-    plans.load_catalog = lambda _: catalog
+    _replace(plans, load_catalog=lambda _: catalog)
     with tempfile.TemporaryDirectory() as folder:
         params = params.model_copy(update={"tracking": store(Path(folder))})
         seconds = timed(lambda: plans.estimate(params, Selection(prompts=1)))
@@ -192,9 +193,21 @@ def leave_out_the_models(params: Params, seconds: float) -> None:
         path.touch()
         return path
 
-    customize.train, customize.preview = train, preview
-    cells.sample_video = lambda *_: time.sleep(seconds) or frames
-    Suite.score_video = lambda *_: {name: float(torch.rand((), generator=chance)) for name in metric_names()}
+    def sample_video(*_) -> torch.Tensor:
+        time.sleep(seconds)
+        return frames
+
+    def score_video(*_) -> dict[str, float]:
+        return {name: float(torch.rand((), generator=chance)) for name in metric_names()}
+
+    _replace(customize, train=train, preview=preview)
+    _replace(cells, sample_video=sample_video)
+    _replace(Suite, score_video=score_video)
+
+
+def _replace(owner: object, **functions: Callable) -> None:
+    for name, function in functions.items():
+        setattr(owner, name, function)
 
 
 def wait_for_all(workers: int) -> None:

@@ -59,7 +59,7 @@ def read_yaml(path: Path, remedy: str) -> Any:
 
 def to_yaml(content: Any) -> str:
     """YAML text of plain values, in their order; text that another reader could take for a number is in quotes."""
-    file = YAML(typ="safe")
+    file: Any = YAML(typ="safe")  # its types know the settings' first value alone
     file.Representer = _Representer
     file.width, file.default_flow_style, file.sort_base_mapping_type_on_output = WIDTH, False, False
     text = StringIO()

@@ -196,7 +196,8 @@ class Catalog(_File):
 
     def lookup(self, name: str) -> Subject | Motion:
         """The subject or the motion called ``name``; InputError suggests the nearest one if there is none."""
-        return _called(name, {**self.motions, **self.subjects}, "subject or motion")
+        entries: dict[str, Subject | Motion] = {**self.motions, **self.subjects}
+        return _called(name, entries, "subject or motion")
 
 
 def _called(name: str, entries: Mapping[str, T], kind: str) -> T:

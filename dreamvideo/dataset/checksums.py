@@ -11,7 +11,8 @@ def verify_files(catalog: Catalog) -> None:
     Raises:
         InputError: the first file that is missing, cannot be read or differs.
     """
-    for entry in (*catalog.subjects.values(), *catalog.motions.values()):
+    entries: list[Subject | Motion] = [*catalog.subjects.values(), *catalog.motions.values()]
+    for entry in entries:
         verify_entry(catalog, entry)
 
 

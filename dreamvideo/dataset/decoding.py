@@ -8,10 +8,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain, islice
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 import torch
+from av.container import InputContainer
 from av.filter import Graph
 from av.video.reformatter import Colorspace, ColorTrc
 from torch import Tensor
@@ -77,6 +79,7 @@ def even(times: Sequence[float | None], rate: float) -> list[int]:
 
 def decoded(stream: av.VideoStream) -> Iterator[av.VideoFrame]:
     """The frames of a clip: of square pixels, without interlacing, of standard dynamic range."""
+    assert isinstance(stream.container, InputContainer)
     frames = stream.container.decode(stream)
     first = list(islice(frames, FIRST))
     filters = _filters(first, stream)
@@ -150,7 +153,7 @@ def _ready(graph: Graph) -> Iterator[av.VideoFrame]:
 
 def _mirrored(frame: av.VideoFrame) -> bool:
     """Whether a frame's display matrix, (a b u; c d v; x y w) of 32-bit integers, mirrors it."""
-    matrix = frame.side_data.get("DISPLAYMATRIX")
+    matrix: Any = frame.side_data.get("DISPLAYMATRIX")
     if matrix is None:
         return False
     a, b, _, c, d, *_ = struct.unpack("=9i", bytes(matrix))

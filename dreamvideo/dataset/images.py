@@ -126,6 +126,7 @@ def _in_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
         converted = ImageCms.profileToProfile(image, source, SRGB, intent, outputMode="RGB", flags=flags)
     except (ImageCms.PyCMSError, OSError) as error:
         raise ValueError(f"its colour profile is damaged, or of other colours, {error}: export it as sRGB") from error
+    assert converted is not None, "only a conversion in place returns nothing"
     converted.info.pop("icc_profile", None)
     return converted
 

@@ -50,7 +50,7 @@ def window(num_frames: int, clip_fps: float, fps: float) -> list[int]:
         clip_fps: frames per second of the clip.
         fps: at how many a second the window is played.
     """
-    step = max(1, round(clip_fps / fps))
+    step: float = max(1, round(clip_fps / fps))
     if abs(step * fps / clip_fps - 1) > MOST_SPEED_CHANGE:
         step = max(1.0, clip_fps / fps)
     return [int(index * step + 0.5) for index in range(num_frames)]

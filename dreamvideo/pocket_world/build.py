@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from dreamvideo.dataset.catalog import CATALOG_NAME, load_catalog
+from dreamvideo.dataset.catalog import CATALOG_NAME, Motion, Subject, load_catalog
 from dreamvideo.dataset.clips import write_clip
 from dreamvideo.dataset.prompts import Prompt
 from dreamvideo.errors import InputError
@@ -197,7 +197,8 @@ def _refuse_foreign_files(root: Path) -> None:
     if CATALOG_NAME in found:
         written = {CATALOG_NAME}
         catalog = load_catalog(root)
-        for entry in (*catalog.subjects.values(), *catalog.motions.values()):
+        entries: list[Subject | Motion] = [*catalog.subjects.values(), *catalog.motions.values()]
+        for entry in entries:
             written |= set(entry.sha256) if entry.source == SOURCE else set()
     foreign = sorted(found - written)
     if foreign:

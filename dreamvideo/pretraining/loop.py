@@ -25,6 +25,7 @@ WEIGHT_DECAY = 0.01
 REPORT_EVERY = 50  # steps
 CHECKPOINT_EVERY = 120.0  # seconds
 
+Tensors = tuple[Tensor, ...] | list[Tensor]
 Network = TypeVar("Network", bound=nn.Module)
 
 
@@ -150,9 +151,9 @@ def _averaged(module: nn.Module, most: float) -> AveragedModel:
         most: the decay; after n steps it is n / (n + 9) where that is less.
     """
 
-    def update(average: list[Tensor], now: list[Tensor], count: Tensor) -> None:
+    def update(average: Tensors, now: Tensors, count: Tensor | int) -> None:
         if average[0].is_floating_point():
-            get_ema_multi_avg_fn(min(most, count.item() / (count.item() + 9)))(average, now, count)
+            get_ema_multi_avg_fn(min(most, int(count) / (int(count) + 9)))(average, now, count)
         else:  # counters and indices, which have no mean
             torch._foreach_copy_(average, now)
 

@@ -6,7 +6,7 @@ from threading import Lock
 
 from dreamvideo.base_models import load_base_model
 from dreamvideo.base_models.contract import VideoDiffusionModel
-from dreamvideo.dataset.catalog import CATALOG_NAME, Catalog, load_catalog
+from dreamvideo.dataset.catalog import CATALOG_NAME, Catalog, Motion, Subject, load_catalog
 from dreamvideo.dataset.checksums import verify_entry
 from dreamvideo.errors import ConflictError
 from dreamvideo.files import sha256_file
@@ -90,12 +90,14 @@ class Resources:
             InputError: a file is not what the catalog says.
         """
         catalog, keys = self.catalog, self.keys
+        entries: tuple[Subject | Motion, ...]
+        here: AdapterPlan | CellPlan
         if isinstance(planned, CellPlan):
-            subject, motion = entries = catalog.subject(planned.subject), catalog.motion(planned.motion)
-            here = keys.cell(subject, motion, planned.prompt, planned.seed)
+            subject, motion = catalog.subject(planned.subject), catalog.motion(planned.motion)
+            entries, here = (subject, motion), keys.cell(subject, motion, planned.prompt, planned.seed)
         else:
-            entries = (catalog.entry(planned.role, planned.name),)
-            here = keys.adapter(*entries)
+            entry = catalog.entry(planned.role, planned.name)
+            entries, here = (entry,), keys.adapter(entry)
         if here.key != planned.key:
             raise ConflictError(
                 "data/ or models/ is not what it was where the benchmark was planned; bring them to one version on every "

@@ -94,7 +94,7 @@ def propose(params: Params, tracking: Tracking, names: list[str], run_id: str) -
 
 
 def _move(tracking: Tracking, comparison: Comparison, action: str) -> None:
-    metrics = {Count.CELLS: float(len(comparison.pairs))}
+    metrics: dict[str, float] = {Count.CELLS: float(len(comparison.pairs))}
     for one in comparison.metrics:
         metrics[metric_over_cells(one.metric, "gain")] = one.gain
         metrics[metric_over_cells(one.metric, "bound")] = one.bound

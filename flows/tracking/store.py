@@ -153,7 +153,10 @@ def open_store(params: TrackingParams) -> Tracking:
         if error.error_code != ErrorCode.Name(RESOURCE_ALREADY_EXISTS):
             raise
         # Another process, on this machine or elsewhere, has made it since the search.
-        return Tracking(client, _id_of(client.get_experiment_by_name(params.experiment)))
+        found = client.get_experiment_by_name(params.experiment)
+        if found is None:
+            raise
+        return Tracking(client, _id_of(found))
 
 
 def _id_of(experiment: Experiment) -> str:

@@ -69,7 +69,7 @@ def _picture(frame: av.VideoFrame) -> Image.Image:
 
 
 def _stacked(images: Iterable[Image.Image], path: Path) -> Tensor:
-    frames = []
+    frames: list[Tensor] = []
     for image in images:
         if len(frames) == MOST_FRAMES:
             raise InputError(f"clip {path} has over {MOST_FRAMES} frames, the most that is read; cut it to the motion")
