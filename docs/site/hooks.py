@@ -11,21 +11,26 @@ from mkdocs.structure.pages import Page
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PACKAGES = ("dreamvideo", "evaluation", "flows")
-# Pages of the repository's root, by their address on the site.
-ROOT_PAGES = {"README.md": "index.md", "CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md"}
+# Pages that lie outside docs/, with their addresses on the site.
+OUTSIDE = {
+    "README.md": "index.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "dreamvideo/base_models/README.md": "base-models.md",
+    "CHANGELOG.md": "changelog.md",
+}
 LINK = re.compile(r"(?<=\]\()(?![a-z+]+:|#|/)([^)#\s]+)")
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """Add to the navigation what this file adds to the site."""
-    pages = [address for name, address in ROOT_PAGES.items() if name != "README.md" and (REPOSITORY / name).exists()]
+    pages = [address for name, address in OUTSIDE.items() if name != "README.md" and (REPOSITORY / name).exists()]
     config.nav = [*(config.nav or []), *pages, {"Python API": [{name: _address(name)} for name in _packages()]}]
     return config
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the root's pages, and one page for each Python package with the docstrings of its modules."""
-    for name, address in ROOT_PAGES.items():
+    """Add the pages outside docs/, and one page for each Python package with the docstrings of its modules."""
+    for name, address in OUTSIDE.items():
         if (REPOSITORY / name).exists():
             files.append(File.generated(config, address, abs_src_path=str(REPOSITORY / name)))
     for name, modules in _packages().items():
@@ -41,14 +46,14 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         PluginError: a link to a file that the repository does not have.
     """
     source = page.file.src_uri
-    by_address = {address: name for name, address in ROOT_PAGES.items()}
+    by_address = {address: name for name, address in OUTSIDE.items()}
     folder = PurePosixPath(by_address.get(source, f"docs/{source}")).parent
 
     def on_site(link: re.Match) -> str:
         target = posixpath.normpath(folder / link[1])
         if not (REPOSITORY / target).exists():
             raise PluginError(f"{folder / page.file.name}: link to {link[1]}, which is no file of the repository")
-        address = ROOT_PAGES.get(target) or (target[5:] if target.startswith("docs/") else f"files/{target}")
+        address = OUTSIDE.get(target) or (target[5:] if target.startswith("docs/") else f"files/{target}")
         if address.startswith("files/") and (REPOSITORY / target).is_file() and address not in files.src_uris:
             files.append(File.generated(config, address, abs_src_path=str(REPOSITORY / target)))
         return posixpath.relpath(address, PurePosixPath(source).parent)
