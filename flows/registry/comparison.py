@@ -9,16 +9,21 @@ from mlflow.entities.model_registry import ModelVersion
 
 from dreamvideo.errors import InputError, NotComparableError
 from dreamvideo.params import Params, PromotionParams
+from dreamvideo.roles import Role
 from evaluation.metrics import METRICS, metric_revisions
 from evaluation.non_inferiority import MetricComparison, check_margins, non_inferiority
 from evaluation.statistics import CELL
 from flows.registry.models import role_of
-from flows.tracking.schema import ROLE_KEY, Tag
+from flows.tracking.schema import Tag
 from flows.tracking.scores import FinishedCell, finished_cells
 from flows.tracking.store import Tracking
 
 # The tag in which a cell names the version that it used; None stands for the composition.
-_USED = {**ROLE_KEY, None: Tag.COMPOSITION_KEY}
+_USED: dict[Role | None, Tag] = {
+    Role.SUBJECT: Tag.SUBJECT_KEY,
+    Role.MOTION: Tag.MOTION_KEY,
+    None: Tag.COMPOSITION_KEY,
+}
 
 
 @dataclass(frozen=True)
