@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from dreamvideo.errors import InputError, masked, unknown_name
-from dreamvideo.schema import Section, validated
+from dreamvideo.user_input import Section, validated
 from dreamvideo.yaml_files import read_yaml
 
 if TYPE_CHECKING:

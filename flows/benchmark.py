@@ -20,9 +20,9 @@ from flows.registry.comparison import policy_of
 from flows.registry.promotion import propose
 from flows.registry.serving import register_all
 from flows.registry.versions import record_scores
+from flows.reports.benchmark_run import benchmark_run, run_facts
 from flows.reports.build import report_task
 from flows.reports.compare import benchmark_cells
-from flows.reports.record import benchmark_run, run_facts
 from flows.tracking.leases import end_abandoned
 from flows.tracking.records import Proposal, keep_record
 from flows.tracking.schema import BENCHMARK_KINDS, Count

@@ -86,8 +86,8 @@ def report(run_id: str | None = None, profile: str | None = None) -> str:
         profile: section of params.yaml; the file names the default.
     """
     params = load_params(profile=profile)
+    from flows.reports.benchmark_run import latest_benchmark
     from flows.reports.build import write_report
-    from flows.reports.record import latest_benchmark
     from flows.tracking.store import open_store
 
     _, path = write_report(params, run_id or latest_benchmark(open_store(params.tracking)))

@@ -13,7 +13,7 @@ from dreamvideo.dataset.rules import Digest, Name, SubjectKind
 from dreamvideo.errors import InputError, unknown_name
 from dreamvideo.files import replacing
 from dreamvideo.roles import Role
-from dreamvideo.schema import Section, validated
+from dreamvideo.user_input import Section, validated
 from dreamvideo.yaml_files import WIDTH, read_yaml, to_yaml
 
 CATALOG_NAME = "catalog.yaml"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from dreamvideo.dataset.rules import PromptKind
 from dreamvideo.errors import InputError
-from dreamvideo.schema import Section
+from dreamvideo.user_input import Section
 from dreamvideo.yaml_files import read_yaml
 
 PLACEHOLDER = "*"

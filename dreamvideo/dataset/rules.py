@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated, Literal, get_args
 
 from dreamvideo.errors import InputError
-from dreamvideo.schema import matching
+from dreamvideo.user_input import matching
 
 # Fields
 SubjectKind = Literal["pet", "object"]

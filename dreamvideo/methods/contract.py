@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from dreamvideo.base_models.contract import Architecture, VideoDiffusionModel
 from dreamvideo.registry import Registry
 from dreamvideo.roles import Role
-from dreamvideo.schema import Section, validated
+from dreamvideo.user_input import Section, validated
 
 # Told of every training step: the stage's name, the step, the steps of that stage, the loss.
 OnStage = Callable[[str, int, int, float], None]

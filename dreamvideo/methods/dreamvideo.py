@@ -20,9 +20,9 @@ from dreamvideo.dataset.clips import sample_window
 from dreamvideo.methods.contract import Encode, Method, MotionData, OnStage, SubjectData, Trained, methods
 from dreamvideo.params import StageParams
 from dreamvideo.roles import Role
-from dreamvideo.schema import Section
 from dreamvideo.textual_inversion import CAPTION, TextualIdentity
 from dreamvideo.train import denoising_loss, optimise, training
+from dreamvideo.user_input import Section
 
 _SUBJECT, _IDENTITY = "textual_inversion.", "identity_adapter."
 

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from dreamvideo.base_models.contract import Architecture, VideoDiffusionModel
 from dreamvideo.methods.contract import Encode, Method, MotionData, OnStage, SubjectData, Trained, methods
 from dreamvideo.roles import Role
-from dreamvideo.schema import Section
 from dreamvideo.textual_inversion import TextualIdentity
+from dreamvideo.user_input import Section
 
 
 class NoOptions(Section):

@@ -28,8 +28,8 @@ def build_report(
 ) -> None:
     """Write the HTML report of a benchmark run."""
     params = profile_params(profile)
+    from flows.reports.benchmark_run import latest_benchmark
     from flows.reports.build import write_report
-    from flows.reports.record import latest_benchmark
     from flows.tracking.store import open_store
 
     _, path = write_report(params, run_id or latest_benchmark(open_store(params.tracking)))

@@ -25,7 +25,7 @@ from dreamvideo.errors import DamagedError, InputError, ProjectError
 from dreamvideo.files import content_key, sha256_file
 from dreamvideo.params import Params
 from dreamvideo.roles import Role
-from dreamvideo.schema import validated
+from dreamvideo.user_input import validated
 from dreamvideo.weights import read_weights
 from flows.execution.adapters import adapter_schema
 from flows.execution.cells import Tensors, generate_video

@@ -15,7 +15,7 @@ from evaluation.report.build import build_report
 from evaluation.report.data import CellResult, ReportData
 from evaluation.suite import class_prompt
 from flows.execution.progress import bar
-from flows.reports.record import find_benchmark
+from flows.reports.benchmark_run import find_benchmark
 from flows.tracking.provenance import data_hash
 from flows.tracking.records import CellRecord, Facts, read_cells, read_facts
 from flows.tracking.schema import Artifact, Count, Figure, Kind, Tag, adapter_param, by_key, metric_over_cells, tagged

@@ -8,7 +8,7 @@ from dreamvideo.errors import NotComparableError
 from dreamvideo.params import Params
 from evaluation.metrics import metric_names
 from evaluation.statistics import CELL, paired_difference
-from flows.reports.record import find_benchmark
+from flows.reports.benchmark_run import find_benchmark
 from flows.tracking.records import read_cells, read_facts
 from flows.tracking.schema import Tag
 from flows.tracking.scores import finished_cells

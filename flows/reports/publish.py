@@ -16,9 +16,9 @@ from evaluation.report.results import shown_metrics
 from evaluation.report.sections.heat_map import heat_map
 from evaluation.report.sections.scores import table_rows
 from evaluation.statistics import summarise
+from flows.reports.benchmark_run import find_benchmark
 from flows.reports.build import report_data
 from flows.reports.compare import compare_runs
-from flows.reports.record import find_benchmark
 from flows.tracking.schema import Tag
 from flows.tracking.store import Tracking, open_store
 

@@ -9,8 +9,8 @@ from mlflow.entities import Run
 from dreamvideo.errors import NotComparableError
 from dreamvideo.params import Params
 from evaluation.metrics import METRICS
+from flows.reports.benchmark_run import find_benchmark
 from flows.reports.compare import compare_runs
-from flows.reports.record import find_benchmark
 from flows.tracking.schema import Kind, Tag
 from flows.tracking.store import Tracking, open_store
 

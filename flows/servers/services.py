@@ -13,7 +13,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from dreamvideo.errors import InputError
 from dreamvideo.params import Params
-from dreamvideo.schema import matching, refusal
+from dreamvideo.user_input import matching, refusal
 from flows.servers.processes import Service
 
 FOLDER = Path("server")  # databases, logs and process ids

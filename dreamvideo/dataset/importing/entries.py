@@ -14,7 +14,7 @@ from dreamvideo.dataset.importing.masks import write_mask
 from dreamvideo.dataset.rules import Caption, Filled, Name, SubjectKind, Words, check_timing
 from dreamvideo.files import sha256_file
 from dreamvideo.params import DataParams
-from dreamvideo.schema import Section, validated
+from dreamvideo.user_input import Section, validated
 
 
 class NewEntry(Section):
