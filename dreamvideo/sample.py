@@ -25,16 +25,16 @@ def sample_latents(
     inverted: Tensor | None = None,
     on_step: Callable[[int], None] = lambda step: None,
 ) -> Tensor:
-    """Denoise one clip; both branches of guidance in one batch, or one by one if the memory is too small.
+    """Denoise one clip. Both branches of guidance go in one batch, or one by one if the memory is too small.
 
-    Adapters that are injected must be guided for two items: the unconditional one first.
+    Injected adapters need guidance for two items, the unconditional branch first.
 
     Args:
         base: the frozen model.
         text: token embeddings (2, N, D): of the negative prompt, then of the prompt.
         sampling: solver, number of steps and guidance scale.
         generator: source of the initial noise.
-        num_frames: F; the base model's own where None.
+        num_frames: F; None takes the base model's own number.
         inverted: noise (1, C, f, H, W) of :func:`invert_latents`. Its share of the initial noise, in variance, is
             ``sampling.inversion_strength``.
         on_step: called after every step with its number, from 1.
@@ -72,7 +72,7 @@ def sample_latents(
 
 @torch.inference_mode()
 def invert_latents(base: VideoDiffusionModel, latents: Tensor, text: Tensor, steps: int) -> Tensor:
-    """The noise (1, C, f, H, W) that leads to given latents without guidance (Sec. 4.1).
+    """The noise (1, C, f, H, W) from which sampling without guidance leads to the given latents (Sec. 4.1).
 
     Args:
         base: the frozen model, without adapters.

@@ -30,7 +30,7 @@ def optimise(
     """Minimise a loss with AdamW: betas 0.9 and 0.999, no weight decay, constant rate after ten warm-up steps.
 
     Args:
-        parameters: what is trained.
+        parameters: to train.
         loss_of_step: draws a batch and returns its loss.
         steps: number of steps.
         learning_rate: the constant rate.
@@ -66,7 +66,7 @@ def denoising_loss(
     base: VideoDiffusionModel, latents: Tensor, text: Tensor, generator: torch.Generator, weight: Tensor | None = None,
     exponent: float = 1.0,
 ) -> Tensor:  # fmt: skip
-    """Eq. 1 at random timesteps: latents (B, C, f, H, W), text (B, N, D), optional weight (B, 1, f, H, W).
+    """The loss of Eq. 1 at random timesteps: latents (B, C, f, H, W), text (B, N, D), optional weight (B, 1, f, H, W).
 
     An exponent below 1 draws noisier timesteps more often.
     """
@@ -80,8 +80,8 @@ def denoising_loss(
 def training(base: VideoDiffusionModel, generator: torch.Generator) -> Iterator[None]:
     """A block in which a base model's frozen denoiser trains adapters.
 
-    Its dropout is on. Its activations are recomputed where gradient checkpointing is on. Torch's global randomness
-    (layers' initialisation, dropout) follows from the generator's seed. Afterwards all is as it was.
+    Its dropout is on. If gradient checkpointing is on, its activations are computed again. Torch's global randomness
+    (initialisation of layers, dropout) follows from the generator's seed. After the block, all is as before.
     """
     before = base.denoiser.training
     recomputed = checkpointed(base.recomputed_blocks()) if base.gradient_checkpointing else nullcontext()
@@ -96,9 +96,9 @@ def training(base: VideoDiffusionModel, generator: torch.Generator) -> Iterator[
 
 @contextmanager
 def checkpointed(modules: list[nn.Module]) -> Iterator[None]:
-    """Within the block, these modules keep their input alone; the backward pass computes them again.
+    """Within the block, these modules keep only their input. The backward pass computes the rest again.
 
-    Adapters' hooks are inside the modules, so they act both times.
+    The hooks of adapters are inside the modules, so they act both times.
     """
     own = [vars(module).get("forward") for module in modules]  # a compiled one, where the base model asks for it
     for module in modules:

@@ -15,7 +15,7 @@ from dreamvideo.files import replacing
 
 
 def save_weights(path: Path, tensors: dict[str, Tensor], schema: dict) -> None:
-    """Write tensors and their schema (any JSON values) to one file, completely or not at all.
+    """Write tensors and their schema (any JSON values) to one file. The file is complete, or it is not written.
 
     Raises:
         NotFiniteError: a tensor holds NaN or infinity.
@@ -32,7 +32,7 @@ def read_weights(path: Path, remedy: str | None = None, **expected: object) -> t
 
     Args:
         path: a file that :func:`save_weights` wrote.
-        remedy: what to do if it is absent or damaged; None: as for weights that are shipped.
+        remedy: what to do if it is absent or damaged; None: the remedy for weights of this repository.
         expected: schema fields that must have these values.
 
     Raises:
@@ -70,7 +70,7 @@ def check_weights(folder: Path) -> None:
     """Refuse a folder with an incomplete weight file. No tensor is read.
 
     Raises:
-        InputError: the first that is not.
+        InputError: names the first file that is absent, truncated or not of this format.
     """
     for path in sorted(folder.glob("**/[!.]*.safetensors")):
         read_schema(path)
@@ -123,11 +123,11 @@ def check_finite(what: str, *tensors: Tensor, remedy: str) -> None:
 
     Args:
         what: names them in the error.
-        tensors: all on one device, which is waited for once.
+        tensors: all on one device; the code waits for it once.
         remedy: what to do about it.
 
     Raises:
-        NotFiniteError: one of them does.
+        NotFiniteError: a tensor holds NaN or infinity.
     """
     if tensors and not torch.stack([tensor.isfinite().all() for tensor in tensors]).all():
         raise NotFiniteError(f"{what} is not finite; {remedy}")

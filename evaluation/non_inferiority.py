@@ -1,8 +1,8 @@
-"""Is one result no worse than another? Bounds on the loss of several metrics that hold together.
+"""The test that one result is no worse than another: bounds on the loss of several metrics, which hold together.
 
-A metric passes if its lower confidence bound on the gain lies above minus its margin: what was not measured well enough
-does not pass. The bounds are one-sided and Bonferroni-corrected, so that all of them hold at once with the confidence
-asked for.
+A metric passes if the lower confidence bound of its gain lies at or above minus its margin. So a metric with too few
+measurements does not pass. The bounds are one-sided and Bonferroni-corrected. So all bounds hold together with the
+requested confidence.
 """
 
 import math
@@ -29,8 +29,8 @@ class MetricComparison:
         gain: of the challenger over the champion; above 0 is better, for every metric.
         bound: the lower confidence bound of the gain; NaN if nothing can be resampled.
         margin: the accepted loss.
-        pairs: the number of cells that both have a score of.
-        reason: why it does not pass; empty if it does.
+        pairs: the number of cells for which both have a score.
+        reason: why the metric does not pass; empty if it passes.
     """
 
     metric: str
@@ -52,7 +52,7 @@ def check_margins(margins: Mapping[str, float], where: str) -> None:
     """Refuse a margin of a metric that has no better or worse.
 
     Raises:
-        InputError: the first that is not; ``where`` is put before its name.
+        InputError: the first metric that is unknown or has no better or worse; ``where`` stands before its name.
     """
     for name in margins:
         if name not in METRICS:
@@ -73,11 +73,11 @@ def non_inferiority(
         challenger: columns ``subject``, ``motion``, ``prompt`` and ``seed``, and one a metric; one row a cell.
         champion: likewise.
         margins: by metric, the loss that is accepted.
-        confidence: with which all bounds hold together, above 0.5.
-        resamples: of the bootstrap.
+        confidence: the probability that all bounds hold together; above 0.5.
+        resamples: number of resamples of the bootstrap.
 
     Returns:
-        One comparison a margin, in their order.
+        One comparison for each margin, in the order of the margins.
     """
     tail = (1 - confidence) / len(margins)
     return [_compare(challenger, champion, name, margin, tail, resamples) for name, margin in margins.items()]

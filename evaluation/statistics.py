@@ -1,4 +1,4 @@
-"""Means over cells with honest intervals: both subjects and motions are samples of a larger choice.
+"""Means over cells with confidence intervals. Subjects and motions both count as samples of a larger population.
 
 The bootstrap resamples subjects and motions independently, as crossed random effects (Owen, "The pigeonhole
 bootstrap", Annals of Applied Statistics 2007). Resampling single cells would treat 600 cells as 600 independent
@@ -30,14 +30,14 @@ class Interval:
 def hierarchical_bootstrap(table: pd.DataFrame, resamples: int = 2000, seed: int = 0, level: float = LEVEL) -> Interval:
     """Mean of the cells, with a percentile interval over resampled subjects and resampled motions.
 
-    With one subject only the motions vary, so the interval says nothing about other subjects. The same holds for one
+    With one subject, only the motions vary. So the interval says nothing about other subjects. The same holds for one
     motion. With one of each, nothing can be resampled, and the interval is NaN. Rows may come in any order.
 
     Args:
         table: one row a cell, with columns ``subject``, ``motion`` and ``value``. NaN values are left out.
             If there is a column ``status``, rows that are not ``finished`` are left out too.
-        resamples: their number.
-        seed: of the resamples.
+        resamples: number of resamples.
+        seed: decides the resamples.
         level: coverage of the interval, in (0, 1).
 
     Raises:
@@ -65,7 +65,7 @@ def hierarchical_bootstrap(table: pd.DataFrame, resamples: int = 2000, seed: int
 def paired_difference(
     first: pd.DataFrame, second: pd.DataFrame, resamples: int = 2000, seed: int = 0, level: float = LEVEL
 ) -> Interval:
-    """Mean of first minus second over the cells that both have; interval as of ``hierarchical_bootstrap``.
+    """Mean of first minus second over the cells that both tables have. The interval is that of ``hierarchical_bootstrap``.
 
     Args:
         first: columns ``subject``, ``motion``, ``prompt``, ``seed`` and ``value``, one row a cell.

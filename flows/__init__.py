@@ -1,4 +1,4 @@
-"""Orchestration. Prefect and MLflow are used here and nowhere else.
+"""Orchestration. Only this package uses Prefect and MLflow.
 
 This file is the one place that changes the environment: it turns telemetry off. Libraries read these variables when they
 are imported, so they are set before that.

@@ -46,7 +46,7 @@ def run_benchmark(params: Params, selection: Selection) -> Outcome:
 
     Raises:
         InputError: bad parameters, names or data, and nothing has been trained then; or the disk is full.
-        RunEndedError: another benchmark saw no sign of life and has ended this one; finished results are kept.
+        RunEndedError: another benchmark saw no sign of life of this one, and ended it. MLflow keeps finished results.
     """
     catalog = load_catalog(params.data.root)
     plan_selection(params, catalog, selection)  # refuses bad names before anything starts

@@ -1,4 +1,4 @@
-"""The loader that compositions name which were registered by version 0.1; today's is :mod:`flows.registry.serving`."""
+"""An old module name, which compositions of version 0.1 contain. The module is now :mod:`flows.registry.serving`."""
 
 from flows.registry.serving import _load_pyfunc
 

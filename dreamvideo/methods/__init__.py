@@ -1,4 +1,4 @@
-"""Customisation methods, one file each: a file added here is found by itself."""
+"""Customisation methods, one file each. This package imports every file in its folder, so no list needs a new method."""
 
 import importlib
 import pkgutil

@@ -1,4 +1,4 @@
-"""What a customisation method is: what it trains for a subject, what for a motion, and how the two compose.
+"""The contract of a customisation method: what it trains for a subject and for a motion, and how it composes the two.
 
 Shapes: B batch, n images, T frames of a clip file, F frames of the base model, S pixels a side, N tokens, D text width.
 """
@@ -43,7 +43,7 @@ class MotionData:
 
 @dataclass(frozen=True)
 class Trained:
-    """What training leaves: weights, and the loss of every step by stage."""
+    """The result of training: weights, and the loss of every step by stage."""
 
     tensors: dict[str, Tensor]
     losses: dict[str, list[float]]
@@ -54,7 +54,7 @@ Encode = Callable[[list[str]], Tensor]
 
 
 class Method(ABC):
-    """A customisation method; one file in this folder each."""
+    """A customisation method. Each has one file in this folder."""
 
     name: ClassVar[str]
     revision: ClassVar[int]  # raise it when the code changes what comes out: it is part of every key
@@ -64,7 +64,7 @@ class Method(ABC):
         self.options = validated(self.Options, options, f"params.yaml: methods.{self.name}")
 
     def trains(self, role: Role) -> bool:
-        """Whether the method learns anything for this role. Where it does not, there is nothing to register."""
+        """Whether the method learns anything for this role. If not, there is nothing to register."""
         return True
 
     def recipe(self, role: Role) -> dict:
@@ -72,7 +72,7 @@ class Method(ABC):
         return self.subject_recipe() if role is Role.SUBJECT else self.motion_recipe()
 
     def module(self, role: Role, base: Architecture) -> nn.Module:
-        """The untrained module of a role: its state has the names and shapes that training leaves."""
+        """The untrained module of a role. Its state has the names and shapes of the tensors that training returns."""
         return self.subject_module(base) if role is Role.SUBJECT else self.motion_module(base)
 
     def train(
@@ -104,7 +104,7 @@ class Method(ABC):
 
     @abstractmethod
     def composition_recipe(self) -> dict:
-        """The options that only count when the two are composed."""
+        """The options that matter only when subject and motion are composed."""
 
     @abstractmethod
     def trainable_parameters(self, base: Architecture) -> dict[str, int]:
@@ -112,11 +112,11 @@ class Method(ABC):
 
     @abstractmethod
     def subject_module(self, base: Architecture) -> nn.Module:
-        """What is trained for a subject, untrained: its state has the names and shapes that training leaves."""
+        """The untrained module for a subject. Its state has the names and shapes of the tensors that training returns."""
 
     @abstractmethod
     def motion_module(self, base: Architecture) -> nn.Module:
-        """The same for a motion."""
+        """The untrained module for a motion, in the same way."""
 
     @abstractmethod
     def train_subject(
@@ -142,8 +142,8 @@ class Method(ABC):
 
         Args:
             base: the frozen model.
-            subject: weights that :meth:`train_subject` left, or None for no subject.
-            motion: weights that :meth:`train_motion` left, or None for no motion.
+            subject: weights that :meth:`train_subject` returned, or None for no subject.
+            motion: weights that :meth:`train_motion` returned, or None for no motion.
             reference: an image (3, S, S) of the subject that guides the appearance, or None.
 
         Returns:

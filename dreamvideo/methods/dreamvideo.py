@@ -36,7 +36,7 @@ class MotionStage(StageParams):
 
 
 class DreamVideoOptions(Section):
-    """Everything that DreamVideo lets you choose."""
+    """The options of DreamVideo."""
 
     bottleneck: float = Field(gt=0, le=1)
     placement: Placement
@@ -52,7 +52,7 @@ class DreamVideoOptions(Section):
 
 
 class Identity(nn.Module):
-    """All that is learnt of a subject."""
+    """All that the method learns of a subject."""
 
     def __init__(self, textual_inversion: TextualIdentity, identity_adapter: Adapter) -> None:
         super().__init__()
@@ -78,7 +78,7 @@ class DreamVideo(Method):
         return self.options.model_dump(include={"bottleneck", "placement", "motion_adapter"})
 
     def composition_recipe(self) -> dict:
-        """How strongly the adapters act and the appearance guides."""
+        """The strength of the adapters, and of the appearance guidance."""
         strengths = {"appearance_strength", "unconditional_appearance_strength", "identity_strength", "motion_strength"}
         recipe = self.options.model_dump(include=strengths)
         # An earlier revision kept the learnt word at strength 0. Its videos differ, so their keys must differ.
@@ -113,7 +113,7 @@ class DreamVideo(Method):
 
     @staticmethod
     def subject_tensors(identity: dict[str, Tensor], adapter: dict[str, Tensor]) -> dict[str, Tensor]:
-        """What is kept of a subject: its textual identity and its identity adapter, each under its own prefix."""
+        """The tensors of a subject: its textual identity and its identity adapter, each under its own prefix."""
         tensors = {_SUBJECT + name: value for name, value in identity.items()}
         return tensors | {_IDENTITY + name: value for name, value in adapter.items()}
 
@@ -122,8 +122,8 @@ class DreamVideo(Method):
     ) -> Trained:
         """Train the textual identity, then the identity adapter beside the frozen textual identity.
 
-        The loss is that of single images under their masks. Random shifts hide where the subject stands in an image: in a
-        composition, the motion decides that.
+        The loss counts single images under their masks. Random shifts hide where the subject stands in an image, because the
+        motion decides the place in a composition.
         """
         latents = base.once("latents", data.images[:, None], base.encode_frames)
         masks = data.masks if data.masks is not None else torch.ones(len(latents), 1, 1, 1)
@@ -219,7 +219,7 @@ class DreamVideo(Method):
     ) -> Iterator[Encode]:
         """Inject both adapters. A zero appearance guides the unconditional branch.
 
-        Strength 0 leaves out all that was learnt of the subject, or of the motion. ``*`` is then a plain sign.
+        Strength 0 leaves out all that was learnt of the subject or of the motion. Without a subject, ``*`` is a plain sign.
         """
         options = self.options
         encode: Encode = base.encode_text

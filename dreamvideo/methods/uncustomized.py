@@ -1,6 +1,6 @@
 """The base model as it is: the subject is its class word, the motion the words of the prompt, and nothing is trained.
 
-What a customisation gains is measured against it. Shapes: B batch, N tokens, D text width.
+It is the baseline for the gain of a customisation. Shapes: B batch, N tokens, D text width.
 """
 
 from collections.abc import Iterator
@@ -60,7 +60,7 @@ class Uncustomized(Method):
     def train_subject(
         self, base: VideoDiffusionModel, data: SubjectData, generator: torch.Generator, on_stage: OnStage
     ) -> Trained:
-        """The embedding of the class word, for the placeholder to stand for."""
+        """The embedding of the class word, in place of the placeholder."""
         return Trained(TextualIdentity.from_class_word(base, data.class_word).state_dict(), {})
 
     def train_motion(

@@ -83,7 +83,7 @@ def threads_of_a_worker(execution: ExecutionParams) -> Iterator[None]:
 
 
 def ensure_adapter(resources: Resources, plan: AdapterPlan, on_trained: OnTrained) -> tuple[str, bool]:
-    """Train an adapter that was not trained before, and call ``on_trained`` then.
+    """Train an adapter that has no finished run, and call ``on_trained`` after that.
 
     Returns:
         The id of the adapter's run, and whether it was trained now.
@@ -107,7 +107,7 @@ def customize(params: Params, role: Role, name: str, on_trained: OnTrained) -> t
 
 
 def adapter_schema(resources: Resources, plan: AdapterPlan) -> dict:
-    """What the header of a weight file must say so that this plan can use it. The name is not in it, since it may change."""
+    """The schema in the header of a weight file that this plan can use. The name is not in it, since the name may change."""
     return {"method": resources.method.name, "kind": plan.role, "base_model": resources.base.key, "key": plan.key}
 
 

@@ -48,8 +48,8 @@ def run_cell(
         plan: the combination.
         adapters: run ids of the adapters, by key.
         parent: id of the benchmark's run.
-        made: id of a finished run of the same generation key. Its video is copied and scored again, because the metric
-            encoders are others. If the video is damaged, it is generated again.
+        made: id of a finished run of the same generation key, made with other metric encoders. Its video is copied and
+            scored again. If the video is damaged, it is generated again.
 
     Returns:
         The id of the cell's run.
@@ -135,7 +135,7 @@ def sample_video(resources: Resources, plan: VideoPlan, identity: Tensors, motio
 
 
 def _inverted_clip(resources: Resources, plan: VideoPlan) -> torch.Tensor:
-    """The noise that leads to the start of the motion's first clip, without words or adapters."""
+    """The noise that leads to the first frames of the motion's first clip, without a prompt and without adapters."""
     data, base = resources.params.data, resources.base
     motion = load_motion(resources.catalog.motion(plan.motion), base.frame_size, data.num_frames, data.fps)
     start = motion.clips[0][window(data.num_frames, motion.fps[0], data.fps)]
@@ -157,6 +157,6 @@ def load_adapter(resources: Resources, plan: AdapterPlan, run_id: str) -> Tensor
     """The weights of a trained adapter, checked against what the plan needs.
 
     Raises:
-        DamagedError: they are not what was stored. The adapter counts as not trained from now on.
+        DamagedError: the weights are not what was stored. From now on, the adapter counts as not trained.
     """
     return read_weights(resources.adapter_file(run_id), **adapter_schema(resources, plan))[0]

@@ -1,4 +1,4 @@
-"""The data gate: nothing trains or generates before the data has passed it. Its result is an MLflow run."""
+"""The data gate. Nothing trains or generates until the data has passed it. An MLflow run records the result."""
 
 import json
 import tempfile
@@ -33,7 +33,7 @@ def pass_gate(params: Params, counted: bool = True) -> str:
 
     Args:
         params: of the profile.
-        counted: whether the catalog must hold as many subjects and motions as the profile says. A benchmark needs that.
+        counted: whether the catalog must have as many subjects and motions as the profile says. A benchmark needs that.
 
     Raises:
         InputError: the first problem, naming file and remedy. The run has all of them.

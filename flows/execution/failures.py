@@ -1,4 +1,4 @@
-"""Failures of other libraries that stand for an error of a known kind: a full disk, a server that does not answer."""
+"""Failures of other libraries, as errors of a known kind: a full disk, a server that does not answer."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ NO_ANSWER = {"ConnectionError", "ConnectTimeout", "ReadTimeout", "MaxRetryError"
 
 
 def explained(error: BaseException) -> ProjectError | None:
-    """The error of a known kind that a failure stands for, or None where it stands for none."""
+    """The error of a known kind that explains a failure, or None if no kind fits."""
     causes = list(_chain(error))
     known = next((one for one in causes if isinstance(one, ProjectError)), None)
     if known:
@@ -31,7 +31,7 @@ def explained(error: BaseException) -> ProjectError | None:
 
 
 def stop_if_disk_is_full(error: BaseException) -> None:
-    """Do nothing, unless a failure comes from a full disk: then nothing else can be stored either.
+    """Raise an error if a failure comes from a full disk: then nothing else can be stored either.
 
     Raises:
         DiskFullError: it does.

@@ -30,14 +30,14 @@ def generate(
         subject: name in the catalog.
         motion: name in the catalog.
         prompt: with ``*`` for the subject.
-        seed: another one gives another video.
+        seed: another seed gives another video.
         path: the mp4 file to write, whole or not at all.
-        subject_weights: trained elsewhere; None trains the subject if it was not trained before.
+        subject_weights: a file of weights; None takes the trained adapter, or trains the subject if there is none.
         motion_weights: the same for the motion.
         on_trained: called for each adapter that is trained.
 
     Returns:
-        Things the user should know, such as words that the base model does not.
+        Things that the user should know, such as the words that the base model does not know.
 
     Raises:
         InputError: an unknown name, a prompt without a placeholder, an output that is no mp4 or cannot be written, data

@@ -1,4 +1,4 @@
-"""One Rich progress display for everything long."""
+"""One Rich progress display for all long work."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

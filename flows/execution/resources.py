@@ -81,12 +81,12 @@ class Resources:
         return self._adapters[run_id]
 
     def verify(self, planned: AdapterPlan | CellPlan) -> None:
-        """Check that this process would make what the key says, before a result is recorded under the key.
+        """Check that this process makes the result that the key stands for, before the result is recorded under the key.
 
         Data and weights may have changed since the plan was made, or may differ on another machine.
 
         Raises:
-            ConflictError: it would make something else.
+            ConflictError: this process would make another result.
             InputError: a file is not what the catalog says.
         """
         catalog, keys = self.catalog, self.keys

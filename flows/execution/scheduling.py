@@ -1,4 +1,4 @@
-"""Make what a benchmark is missing: adapters, then cells. If one fails, it is printed and counted, and the others go on."""
+"""Make what a benchmark lacks: adapters, then cells. A failure is printed and counted, and the other work goes on."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -98,7 +98,7 @@ def run_missing(
         parent: id of the benchmark's run.
 
     Returns:
-        What became of every cell of the plan. A cell that lacks a score has failed.
+        The outcome of every cell of the plan. A cell that lacks a score has failed.
     """
     finished = {cell.key: cell for cell in finished_cells(tracking)}
     cells = _Cells(tracking, adapters, params, parent, finished)
@@ -188,7 +188,7 @@ class _Cells:
 
 
 def _ended(result: Callable[[], str | None]) -> tuple[str | None, Exception | None]:
-    """What a task gave: the id of its run, or None if another worker holds the cell; or the error that it raised."""
+    """What a task returned: the id of its run, or None if another worker holds the cell. Or the error that it raised."""
     try:
         return result(), None
     except Exception as error:  # a failed cell is shown, and the next benchmark tries it again; the others go on

@@ -1,6 +1,6 @@
 """Where the tasks of a benchmark run: in this process, in processes of this machine, or on a Ray cluster.
 
-Small values and run ids go in and out; data, weights and videos travel through the catalog and the tracking store.
+Tasks take and return small values and run ids. Data, weights and videos go through the catalog and the tracking store.
 """
 
 import os
@@ -36,7 +36,7 @@ def task_runner(execution: ExecutionParams) -> TaskRunner[Any]:
     """Prefect's task runner for a profile.
 
     Raises:
-        InputError: Ray is asked for, and it or a Prefect server is missing.
+        InputError: the profile asks for Ray, but Ray or a Prefect server is missing.
     """
     if execution.runner == "local":
         return ThreadPoolTaskRunner(max_workers=OVERLAPPED)
@@ -68,7 +68,7 @@ def task_runner(execution: ExecutionParams) -> TaskRunner[Any]:
 
 @contextmanager
 def one_server() -> Iterator[None]:
-    """Start one Prefect server for this process and its pool, unless one is configured. Each would start its own."""
+    """Start one Prefect server for this process and its pool, unless one is configured. Otherwise each would start its own."""
     if get_current_settings().api.url:
         yield
         return
@@ -81,7 +81,7 @@ def one_server() -> Iterator[None]:
 
 
 def _join(address: str) -> None:
-    """Make this process one of a Ray cluster's.
+    """Connect this process to a Ray cluster.
 
     Raises:
         UnavailableError: nothing answers at the address, or it refuses this machine's token.
@@ -121,7 +121,7 @@ def results(
         its function is called, in the order of the items; otherwise all are handed over at once, and come as they end.
 
     Raises:
-        OutOfMemoryError: a process of this machine was killed, which ends the others of its pool, and all tasks that are left.
+        OutOfMemoryError: a process of this machine was killed. This ends the other processes of its pool, and all tasks left.
     """
     if execution.runner == "local":
         for item in items:

@@ -42,5 +42,5 @@ def count(module: nn.Module) -> int:
 
 
 def _weights(params: Params) -> str:
-    """Why there are no weights whose configuration could be read."""
+    """The reason why no configuration of weights can be read."""
     return "not fetched" if is_hub_id(params.base_model.weights) else "absent"

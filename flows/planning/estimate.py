@@ -103,7 +103,7 @@ def _is_of(run: Run, method: str) -> bool:
 
 
 def _workers(execution: ExecutionParams) -> int:
-    """How many tasks run at once, as far as the profile says it. Only a cluster itself knows how many it runs."""
+    """How many tasks run at once, if the profile says it. Only a cluster itself knows how many tasks it runs."""
     return 1 if execution.runner == "local" or execution.address else execution.workers
 
 

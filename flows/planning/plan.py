@@ -1,6 +1,6 @@
 """What a benchmark consists of, by key: adapters and cells. Planning loads no model.
 
-A key is a hash of everything that decides a result. So a result with a finished run under its key is never made again.
+A key is a hash of everything that decides a result. So if a finished run has the key of a result, nothing makes the result again.
 """
 
 import sys

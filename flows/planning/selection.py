@@ -1,4 +1,4 @@
-"""What a user asks a benchmark to cover. This module imports no heavy library, so that a wrong name is refused at once."""
+"""What a user asks a benchmark to cover. This module imports no heavy library, so a wrong name is refused at once."""
 
 import os
 import shlex

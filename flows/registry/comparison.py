@@ -1,4 +1,4 @@
-"""Compare two versions of a model, by the scores of cells that differ in the version alone."""
+"""Compare two versions of a model by the scores of cells that differ only in the version."""
 
 import math
 from collections.abc import Sequence
@@ -80,7 +80,7 @@ def compare_versions(
         params: of the profile, with the policy.
         name: of the registered model.
         challenger: the version that would be champion.
-        holder: the version that is.
+        holder: the version that is champion now.
 
     Raises:
         NotComparableError: no two of their cells differ in this version alone.
@@ -137,7 +137,7 @@ def _row(cell: FinishedCell, others: Sequence[str], metrics: list[str]) -> dict:
 def _paired(challenger: pd.DataFrame, champion: pd.DataFrame) -> pd.DataFrame:
     """One row for each cell of both that was scored alike, with the same other adapter and the same settings.
 
-    Where those differ, a gain may be theirs and not the version's.
+    If those differ, a gain may come from them, and not from the version.
     """
     both = challenger.merge(champion, on=[*CELL, Tag.SCORING_KEY, "others"], suffixes=(".challenger", ".champion"))
     return both.drop_duplicates(CELL)  # the newest comes first

@@ -2,7 +2,7 @@
 
 MLflow's own registry keeps no history. A decision's run is finished before the alias moves, so that every move leaves a
 trace. If a process is killed between the two, the next process that looks completes the move. The lease of a decision's
-run names its number among the decisions of the model, so that of two decisions at once one is refused.
+run contains its number among the decisions of the model. So if two decisions come at once, one of them is refused.
 """
 
 import getpass
@@ -56,7 +56,7 @@ def decide(
     Args:
         tracking: where both are kept.
         model: name of the registered model.
-        action: why it moves; one of the words above.
+        action: why the alias moves; one of the words above.
         previous: the champion so far, if any.
         version: the champion to be.
         evidence: JSON values.
@@ -98,7 +98,7 @@ def decide(
 
 
 def settle(tracking: Tracking, model: str) -> None:
-    """Complete a move that a killed process decided and did not make. A move under way is left to its process."""
+    """Complete a move that a killed process decided but did not make. The process of a move under way completes it itself."""
     with _moving:
         for run in _unmoved(tracking, model):
             if run.data.tags[Tag.WORKER] == this_process() or not is_alive(run):
@@ -136,7 +136,7 @@ def decisions(tracking: Tracking, model: str) -> list[Decision]:
 
 
 def missing(history: list[Decision]) -> list[int]:
-    """The numbers of decisions whose runs were deleted. The number of a deleted last decision is used again."""
+    """The numbers of decisions whose runs were deleted. A new decision uses the number of a deleted last decision again."""
     known = {decision.ordinal for decision in history}
     return sorted(set(range(1, max(known, default=0))) - known)
 

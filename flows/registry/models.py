@@ -34,7 +34,7 @@ def composition_model(base: str) -> str:
 
 
 def checked_name(name: str) -> str:
-    """A name, once it is checked that it holds nothing but letters, digits, _ and dots.
+    """A name, after a check: it may have only letters, digits, _ and dots.
 
     Raises:
         InputError: no registered model can have this name.

@@ -1,7 +1,7 @@
 """The composition: a pyfunc model of MLflow that turns rows of subject, motion, prompt and seed into videos.
 
-What MLflow keeps of it is a JSON file of parameters and the name of this module: no code, and nothing that unpickles.
-The adapters are the champions of the moment of each request.
+MLflow keeps a JSON file of parameters and the name of this module: no code, and no pickle.
+The adapters of a request are the champions at the time of the request.
 """
 
 import base64
@@ -137,7 +137,7 @@ def _load_pyfunc(path: str) -> "Composition":
 
     Raises:
         DamagedError: the file is not the one that was registered.
-        InputError: the data or the base model here are others.
+        InputError: the data or the base model on this machine differ.
     """
     content = json.loads(Path(path).read_text())
     key = content.pop(KEY_FIELD)

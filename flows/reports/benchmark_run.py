@@ -52,7 +52,7 @@ def benchmark_run(
 
 
 def run_facts(params: Params) -> Facts:
-    """What a report says of a run that MLflow would not know later: where it ran, and on which weights."""
+    """The facts for a report that MLflow would not know later: where a run ran, and on which weights."""
     return Facts(
         notice=params.notice,
         base_model=f"{params.base_model.name}, weights {base_model_key(params.base_model)[:16]}",

@@ -106,7 +106,7 @@ def _failed(identity: dict, reason: str) -> CellResult:
 
 
 def _reason_of_failure(tracking: Tracking, key: str) -> str:
-    """Why the newest run failed that should have made a cell, or scored it."""
+    """Why the newest run of a cell (to make it or to score it) failed."""
     failed: list[Run] = []
     for kind in (Kind.CELL, Kind.SCORES):
         condition = tagged(by_key(kind, key)) + " and attributes.status != 'FINISHED'"

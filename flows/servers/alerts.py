@@ -67,12 +67,12 @@ TOLD: dict[str, tuple[dict[str, Any], str]] = {
 
 
 def set_up_alerts(client: SyncPrefectClient) -> bool:
-    """Create or renew the alerts on a Prefect server; returns whether a webhook is there to tell them to.
+    """Create or renew the alerts on a Prefect server; returns whether there is a webhook for them.
 
     The URL goes into a block of the Prefect server, which keeps it encrypted, and nowhere else.
 
     Raises:
-        InputError: the URL is none.
+        InputError: the text is not a URL.
     """
     url = os.environ.get(WEBHOOK, "")
     if url and not url.startswith(("https://", "http://")):
@@ -110,7 +110,7 @@ def _webhook(url: str) -> UUID:
 
 
 def _forget_webhook(client: SyncPrefectClient) -> None:
-    """Let nothing be told to the webhook of an earlier time."""
+    """Remove the webhook of an earlier time, so that nothing is sent to it."""
     for name in TOLD:
         for automation in client.read_automations_by_name(name):
             client.delete_automation(automation.id)

@@ -1,4 +1,4 @@
-"""Bring this machine's servers up, take them down, and say how they are."""
+"""Start and stop this machine's servers, and report their health."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -30,7 +30,7 @@ STOPPED_LAST = {"mlflow": 1, "prefect": 2}
 
 @dataclass(frozen=True)
 class Status:
-    """How one service is."""
+    """The state of one service."""
 
     name: str
     pid: int | None  # None where it ended by itself
@@ -47,7 +47,7 @@ def up(settings: ServerSettings, params: Params, say: Callable[[str], None]) -> 
         say: told of every step.
 
     Returns:
-        The URL of each service that was there or was started.
+        The URL of each service that ran already or was started.
 
     Raises:
         InputError: a port is taken, or a database cannot be used; nothing has been started then.
@@ -86,7 +86,7 @@ def status() -> list[Status]:
 
 
 def _missing(services: list[Service], say: Callable[[str], None]) -> list[Service]:
-    """The services that do not run, nor anything that they started; told of the others."""
+    """The services that do not run and have no process left. ``say`` gets a line for each of the others."""
     missing = [service for service in services if running(FOLDER, service.name) is None]
     for service in services:
         if service in missing:

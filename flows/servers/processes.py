@@ -39,16 +39,16 @@ class Running:
 
 
 def heed_interrupts() -> None:
-    """Let this process and those that it starts end by SIGINT, though they are started by what ignores it.
+    """Let this process and those that it starts end by SIGINT, even if the parent process ignores SIGINT.
 
-    Shells have what a script leaves in the background ignore it, and a worker of Prefect's turns SIGTERM into SIGINT: it
+    A shell lets the background processes of a script ignore SIGINT. A Prefect worker turns SIGTERM into SIGINT, so it
     would hear neither.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def start(service: Service, folder: Path) -> subprocess.Popen:
-    """Start a service; its output goes to ``<folder>/<name>.log``, and what finds it again to ``<folder>/<name>.json``."""
+    """Start a service. Its output goes to ``<folder>/<name>.log``. Its id and start time go to ``<folder>/<name>.json``."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # logs and databases are the user's own
     with (folder / f"{service.name}.log").open("ab") as log:
         # A session of its own, on Windows a console: a Ctrl-C in the user's terminal must not reach it.
@@ -68,7 +68,7 @@ def start(service: Service, folder: Path) -> subprocess.Popen:
 
 
 def run_here(service: Service) -> NoReturn:
-    """Run a service in place of this process, so that signals reach it."""
+    """Run a service in place of this process. So signals reach the service."""
     environment = os.environ | service.environment
     if sys.platform == "win32":  # exec there ends this process at once: a console takes that for the service's end
         raise SystemExit(subprocess.run(service.command, env=environment).returncode)
@@ -91,12 +91,12 @@ def started(folder: Path) -> dict[str, Running | None]:
 
 
 def stop(name: str, folder: Path, children_first: bool = False) -> bool:
-    """End a service and every process that it started, though it was killed itself; those that do not end are killed.
+    """End a service and every process that it started, even if the service was killed. Kill those that do not end.
 
     Args:
         name: of the service.
         folder: where it was started.
-        children_first: ask what it started before it is asked itself, where it has to tell of their end.
+        children_first: end the processes that it started before the service itself, if it must report their end.
 
     Returns:
         Whether it still ran.

@@ -112,7 +112,7 @@ def worker_service(api: str, mlflow_url: str, gpu: str | None, with_healthcheck:
         api: URL of the Prefect server's API.
         mlflow_url: of the MLflow server.
         gpu: its name in CUDA_VISIBLE_DEVICES.
-        with_healthcheck: whether it says by HTTP on this machine how it is; two workers of a machine cannot both.
+        with_healthcheck: whether it reports its health by HTTP on this machine. Two workers of one machine cannot both do so.
     """
     name = f"worker-{'cpu' if gpu is None else gpu}"
     command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", POOL, "--type", "process", "--limit", "1"]

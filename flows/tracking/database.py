@@ -22,7 +22,7 @@ REMEDY = "restore a copy of it, or move it away to begin a new store"
 
 
 def prepare_database(uri: str) -> None:
-    """Make the file of a store usable: whole or not at all, and once, however many processes ask at a time.
+    """Make the file of a store usable: completely or not at all, and only once, even if many processes ask at the same time.
 
     Args:
         uri: of the store; a store that is no SQLite file is left alone.

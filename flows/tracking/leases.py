@@ -1,7 +1,7 @@
-"""Leases: of several workers that want to do the same work, one does it.
+"""Leases. If several workers want to do the same work, only one does it.
 
 The tracking store is the only lock. A worker starts a run under the key of its work, and then looks at all runs under
-that key. If another worker's run is there, it steps back. Two workers that start at once may both step back; they never
+that key. If another worker's run is there, it steps back. If two workers start at once, both may step back. They never
 both go on. A lease ends with its run. It also ends when its worker has given no sign of life for ``EXPIRES_AFTER``.
 """
 
@@ -78,7 +78,7 @@ def live_run(
 
 
 def end_abandoned(tracking: Tracking, kind: Kind) -> None:
-    """End the runs of a kind whose workers are gone: a killed worker cannot do it."""
+    """End the runs of a kind whose workers are gone, because a killed worker cannot end its run."""
     condition = tagged({Tag.KIND: kind}) + " and attributes.status = 'RUNNING'"
     for run in tracking.client.search_runs([tracking.experiment], condition):
         if not is_alive(run):

@@ -1,4 +1,4 @@
-"""What a run was made from and where: code, data, software, machine."""
+"""The origin of a run: code, data, software, machine."""
 
 import os
 import platform
