@@ -14,7 +14,7 @@ from pathlib import Path
 import mlflow
 from filelock import FileLock
 
-from dreamvideo.errors import DamagedError, InputError, in_brief
+from dreamvideo.errors import DamagedError, InputError, UnavailableError, in_brief
 from dreamvideo.files import replacing
 
 SQLITE = "sqlite:///"
@@ -62,11 +62,13 @@ def _revision(path: Path) -> str | None:
 
     Raises:
         DamagedError: the file is no whole database, or holds a part of MLflow's tables.
+        UnavailableError: the database does not open, as when another process locks it.
     """
     if not path.exists() or not path.stat().st_size:
         return None
     try:
-        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=60)) as database:
+        # Not read-only: SQLite then could not undo what a killed process left half-written.
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=rw", uri=True, timeout=60)) as database:
             tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
             if not tables:
                 return None
@@ -75,7 +77,11 @@ def _revision(path: Path) -> str | None:
             ):
                 return row[0]
     except sqlite3.DatabaseError as error:
-        raise DamagedError(f"{path} cannot be read as a database ({in_brief(error)}); {REMEDY}") from error
+        if error.sqlite_errorcode in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            raise DamagedError(f"{path} cannot be read as a database ({in_brief(error)}); {REMEDY}") from error
+        raise UnavailableError(
+            f"{path} does not open ({in_brief(error)}); end the process that holds it, and run the same command again"
+        ) from error
     raise DamagedError(f"{path} holds only a part of MLflow's tables; {REMEDY}")
 
 

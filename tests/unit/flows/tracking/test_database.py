@@ -112,3 +112,24 @@ def test_a_deleted_experiment_is_refused_with_the_command_that_restores_it(tmp_p
     tracking.client.delete_experiment(tracking.experiment)
     with pytest.raises(InputError, match=f"--experiment-id {tracking.experiment}`"):
         open_store(params)
+
+
+HALF_WRITTEN = """
+import os, sqlite3, sys
+database = sqlite3.connect(sys.argv[1])
+database.execute("PRAGMA cache_size = 1")  # so that changes reach the file before they are committed
+database.execute("UPDATE experiments SET name = 'x' || name")
+for number in range(2000):
+    database.execute("INSERT INTO experiment_tags VALUES (?, 'value', 0)", (f"key {number}",))
+os._exit(1)
+"""
+
+
+def test_what_a_killed_process_left_half_written_is_undone(tmp_path):
+    path = tmp_path / "mlflow.db"
+    shutil.copyfile(empty_store(), path)
+    subprocess.run([sys.executable, "-c", HALF_WRITTEN, str(path)], check=False)
+    assert path.with_name("mlflow.db-journal").exists()
+    prepare_database(f"sqlite:///{path}")
+    with closing(sqlite3.connect(path)) as database:
+        assert database.execute("SELECT name FROM experiments").fetchall() == [("Default",)]
