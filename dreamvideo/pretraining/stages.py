@@ -18,6 +18,7 @@ from dreamvideo.params import BaseModelParams, ComputeParams, PretrainingParams,
 from dreamvideo.pocket_world.oracle import Oracle
 from dreamvideo.pretraining import denoiser, encoders, motion_words, quality
 from dreamvideo.pretraining.bank import Bank, build_bank
+from dreamvideo.pretraining.coherence import agreement_encoders, one_pass_agreement
 from dreamvideo.pretraining.loop import Loss, Report, train
 from dreamvideo.pretraining.video_quality import video_quality
 from dreamvideo.weights import half, read_weights, save_weights
@@ -25,6 +26,7 @@ from dreamvideo.weights import half, read_weights, save_weights
 HELD_OUT = 512  # clips that are not used for training
 HELD_OUT_SEED = 1_000_000
 CAPTIONS = 200  # the number of videos that measure the finished base
+ONE_PASS_CLIPS = 64
 RECIPE_REVISION = 2  # raise it when networks or losses change
 
 
@@ -178,7 +180,9 @@ def train_clips(shop: Workshop, stage: PretrainingStage, report: Report) -> dict
     params = BaseModelParams(name="pocket", weights=shop.base, offset_noise=shop.offset_noise)
     base = PocketModel(params, ComputeParams())
     oracle = load_component(shop.metrics, "oracle", Oracle()).to(base.device)
-    measured = video_quality(base, oracle, CAPTIONS, shop.params.seed + HELD_OUT_SEED)
+    judges, seed = agreement_encoders(shop.metrics, base.device), shop.params.seed + HELD_OUT_SEED
+    measured = video_quality(base, oracle, judges, CAPTIONS, seed)
+    measured |= one_pass_agreement(base, shop.held_out, judges, seed, ONE_PASS_CLIPS)
     shop.leave(shop.base, "unet", model.unet, stage, measured)
     return measured
 
