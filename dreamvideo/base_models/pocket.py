@@ -37,6 +37,7 @@ class PocketModel(UNet3DModel):
     num_frames = networks.NUM_FRAMES
     latent_shape = (4, networks.LATENT_SIZE, networks.LATENT_SIZE)
     appearance_width = networks.TEXT_WIDTH
+    schedule: DiffusionSchedule
 
     def __init__(self, params: BaseModelParams, compute: ComputeParams) -> None:
         super().__init__(params, compute)

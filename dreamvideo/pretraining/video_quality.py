@@ -35,7 +35,7 @@ def video_quality(
         frames does, and as steady if it shows one class, colour and marking in seven of eight frames.
     """
     rng = random.Random(seed)
-    right = dict.fromkeys((*NAMED, "motion", "steady"), 0)
+    right = dict.fromkeys((*NAMED, "motion", "steady"), 0.0)
     agreed = dict.fromkeys(encoders, 0.0)
     for index in range(count):
         shot = draw_shot(rng, draw_identity(rng, RESERVED), motion=rng.choice(MOTION_NAMES))
