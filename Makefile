@@ -67,4 +67,4 @@ sweep: pull ## try other steps, rates and widths of DreamVideo on subjects and m
 
 clean: ## delete all runs, reports and checkpoints; models, data and code stay
 	@[ ! -x $(BIN)/dreamvideo ] || $(BIN)/dreamvideo server down
-	rm -rf reports mlruns mlflow.db checkpoints sweep server
+	rm -rf reports mlruns mlflow.db* checkpoints sweep server site
