@@ -45,7 +45,8 @@ def run_benchmark(params: Params, selection: Selection) -> Outcome:
     """Run the benchmark as a Prefect flow.
 
     Raises:
-        InputError: bad parameters, names or data, and nothing has been trained then; or the disk is full.
+        InputError: bad parameters, names or data; nothing has been trained then.
+        DiskFullError: the disk is full; finished results are kept.
         RunEndedError: another benchmark saw no sign of life of this one, and ended it. MLflow keeps finished results.
     """
     catalog = load_catalog(params.data.root)
